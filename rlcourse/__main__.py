@@ -1,0 +1,76 @@
+"""The command line: `python -m rlcourse build | run | bench | doctor`."""
+
+import sys
+from collections.abc import Sequence
+from typing import Literal
+
+import tyro
+from tyro.conf import Positional
+
+from rlcourse.course import commands
+
+PROGRAM = "python -m rlcourse"
+DESCRIPTION = "From KL-regularized RL to large-scale retrieval: a course and the package behind it."
+
+
+def build(
+    lessons: Positional[tuple[str, ...]] = (),
+    check: bool = False,
+    execute: bool = True,
+    preset: Literal["smoke", "laptop", "paper"] = "laptop",
+) -> int:
+    """Write the notebooks and the README's table from the lessons' sources.
+
+    Args:
+        lessons: slugs or numbers, such as 01; all available lessons if none is named.
+        check: write nothing; exit with 1 if a file has drifted from its source.
+        execute: run the solved notebooks afresh; without it they keep their outputs.
+        preset: the size at which they run; what is committed is run at laptop.
+    """
+    return commands.check(lessons) if check else commands.build(lessons, execute, preset)
+
+
+def run(experiment: Positional[str] = "") -> int:
+    """Run an experiment and draw its figure.
+
+    Args:
+        experiment: its name, then --preset, --out, --seeds and its own settings, which
+            `run NAME --help` lists. Without a name, all experiments are listed.
+    """
+    return commands.list_experiments()
+
+
+def bench(names: Positional[tuple[str, ...]] = ()) -> int:
+    """Run the benchmarks against this project's peers and print their tables.
+
+    Args:
+        names: files in benchmarks/, without .py; all of them if none is named.
+    """
+    return commands.bench(names)
+
+
+def doctor() -> int:
+    """Show what is installed, what is missing, and the command that mends it."""
+    return commands.diagnose()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        # An experiment's settings depend on the experiment, so `run NAME` reads them by itself.
+        if arguments[:1] == ["run"] and arguments[1:] and not arguments[1].startswith("-"):
+            return commands.run_experiment(arguments[1], arguments[2:], PROGRAM)
+        return tyro.extras.subcommand_cli_from_dict(
+            {"build": build, "run": run, "bench": bench, "doctor": doctor},
+            prog=PROGRAM,
+            description=DESCRIPTION,
+            args=arguments,
+        )
+    except commands.CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""A tabular Markov decision process, stored sparsely: each state-action pair lists its K possible
+successors.
+
+The layout is the padded one that GPUs like: two tensors [S, A, K] instead of a tensor [S, A, S]
+that is almost everywhere zero. Memory and the cost of a backup grow with the number of transitions
+S * A * K, not with S squared.
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class TabularMDP:
+    """Rewards, transitions and start states of a finite problem.
+
+    Attributes:
+        reward: [S, A, K] received on the way from state s by action a to successor k.
+        successors: [S, A, K] int64 indices of the states that may follow; padding repeats any
+            index. probabilities: [S, A, K] of those successors; 0 at padding, summing to 1 over K.
+            continues: [S] 1.0 for ordinary states, 0.0 for terminal ones: an episode ends on
+            arriving there. initial: [S] distribution of the first state.
+
+    Raises:
+        ValueError: when shapes disagree, an index is out of range or probabilities do not sum to 1.
+    """
+
+    reward: Float[Tensor, "S A K"]
+    successors: Int[Tensor, "S A K"]
+    probabilities: Float[Tensor, "S A K"]
+    continues: Float[Tensor, "S"]
+    initial: Float[Tensor, "S"]
+
+    def __post_init__(self) -> None:
+        shape, num_states = self.successors.shape, self.successors.shape[0]
+        for name, wanted in (
+            ("reward", shape),
+            ("probabilities", shape),
+            ("continues", (num_states,)),
+            ("initial", (num_states,)),
+        ):
+            found = getattr(self, name).shape
+            if found != wanted:
+                raise ValueError(
+                    f"{name} must be {tuple(wanted)} like successors, got {tuple(found)}"
+                )
+        lowest, highest = int(self.successors.min()), int(self.successors.max())
+        if lowest < 0 or highest >= num_states:
+            raise ValueError(
+                f"successors lie in [{lowest}, {highest}], allowed: [0, {num_states - 1}]"
+            )
+        for name, total in (
+            ("probabilities", self.probabilities.sum(-1)),
+            ("initial", self.initial.sum(-1)),
+        ):
+            if not torch.allclose(total, torch.ones_like(total), atol=1e-5):
+                worst = total.flatten()[(total - 1).abs().argmax()]
+                raise ValueError(f"{name} must sum to 1 over the last axis, got {worst:.4f}")
+
+    @property
+    def num_states(self) -> int:
+        return self.successors.shape[0]
+
+    @property
+    def num_actions(self) -> int:
+        return self.successors.shape[1]
+
+    @property
+    def num_transitions(self) -> int:
+        """Transitions with a positive probability."""
+        return int((self.probabilities > 0).sum())
+
+    def expected_reward(self) -> Float[Tensor, "S A"]:
+        """r(s, a), averaged over successors."""
+        return (self.probabilities * self.reward).sum(-1)
+
+    def transition_tensor(self) -> Float[Tensor, "S A S"]:
+        """The dense tensor P[s, a, s'] = p(s' | s, a); quadratic in the number of states."""
+        num_states, num_actions, _ = self.successors.shape
+        dense = self.probabilities.new_zeros(num_states, num_actions, num_states)
+        return dense.scatter_add_(-1, self.successors, self.probabilities)
+
+    def to(self, device: torch.device | str) -> "TabularMDP":
+        """The same problem on another device."""
+        return TabularMDP(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})

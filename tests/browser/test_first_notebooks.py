@@ -1,0 +1,122 @@
+"""A learner's first hour: open, run all, answer wrongly, answer rightly, move a slider.
+
+Screenshots are left in runs/screenshots/.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.browser
+
+
+class Plan(NamedTuple):
+    """What the test knows about a notebook. The right answer is taken from the solved twin."""
+
+    notebook: str
+    exercise: str
+    right: str  # a piece of the solved cell ...
+    wrong: str  # ... and what makes it wrong
+    message: str  # a pattern that the verdict on the wrong answer matches
+
+
+PLANS = (
+    Plan(
+        notebook="00_start_here.ipynb",
+        exercise="00.discounted_returns",
+        right="reward[t] + discount[t] * following",
+        wrong="reward[t] + following",
+        message=r"discount",
+    ),
+    Plan(
+        notebook="01_kl_regularized_rl.ipynb",
+        exercise="01.categorical_kl",
+        right="log_p - log_q",
+        wrong="log_q - log_p",
+        message=r"sign|swap|negative|order",
+    ),
+)
+SLIDER_NOTEBOOK, SLIDER_LABEL = "01_kl_regularized_rl.ipynb", "α"
+SOLVED = re.compile(r"(\d+) of (\d+) exercises solved")
+
+
+def solved_cell(plan: Plan) -> str:
+    """The source of the exercise's cell in the solved notebook."""
+    path = ROOT / "solutions" / plan.notebook
+    mark = f'@exercise("{plan.exercise}")'
+    sources = [cell.source for cell in nbformat.read(path, as_version=4).cells]
+    (found,) = [source for source in sources if mark in source and plan.right in source]
+    return found
+
+
+def number_solved(shown: str) -> int:
+    found = SOLVED.search(shown)
+    assert found, f"no count of solved exercises in {shown[-500:]!r}"
+    return int(found.group(1))
+
+
+def answer(notebook, plan: Plan, source: str) -> str:
+    """Writes an answer, runs it and its check; returns what the check shows."""
+    exercise = notebook.find(f'@exercise("{plan.exercise}")')
+    check = notebook.find("check(", after=exercise)
+    notebook.replace(exercise, source)
+    notebook.run(exercise)
+    notebook.run(check)
+    notebook.show(check)
+    return notebook.shown(check)
+
+
+def answer_wrongly_then_rightly(server, notebook, plan: Plan, name: str) -> None:
+    solution = solved_cell(plan)
+    verdict = answer(notebook, plan, solution.replace(plan.right, plan.wrong))
+    notebook.screenshot(f"{name}_3_wrong_answer")
+    assert "FAIL" in verdict
+    assert re.search(plan.message, verdict), verdict
+
+    verdict = answer(notebook, plan, solution)
+    notebook.screenshot(f"{name}_4_right_answer")
+    assert "PASS" in verdict
+    assert json.loads(server.progress.read_text())["exercises"][plan.exercise]["passed"]
+
+
+def move_slider(notebook, name: str) -> None:
+    cell = notebook.show(notebook.widget_cell(SLIDER_LABEL))
+    handle = notebook.slider(cell, SLIDER_LABEL)
+    handle.scroll_into_view_if_needed()
+    notebook.screenshot(f"{name}_5_slider_before")
+    before, value = notebook.drawn(cell), handle.get_attribute("aria-valuenow")
+    assert before, "the widget draws nothing"
+    handle.focus()
+    for _ in range(3):
+        notebook.page.keyboard.press("ArrowRight")
+    expect(handle).not_to_have_attribute("aria-valuenow", value)
+    notebook.wait_for_another_picture(cell, before)
+    notebook.screenshot(f"{name}_6_slider_after")
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=[plan.notebook for plan in PLANS])
+def test_a_learner_works_through_a_notebook(server, notebook, plan):
+    name = plan.notebook.removesuffix(".ipynb")
+    notebook.open(server.address_of(plan.notebook), plan.notebook)
+    notebook.screenshot(f"{name}_1_opened")
+    notebook.run_all()
+    assert notebook.errors() == []
+    notebook.screenshot(f"{name}_2_ran")
+    progress = notebook.find("progress()")
+    solved_before = number_solved(notebook.shown(progress))
+
+    answer_wrongly_then_rightly(server, notebook, plan, name)
+    if plan.notebook == SLIDER_NOTEBOOK:
+        move_slider(notebook, name)
+
+    notebook.run(progress)
+    notebook.show(progress)
+    notebook.screenshot(f"{name}_7_progress")
+    assert number_solved(notebook.shown(progress)) == solved_before + 1
+    assert notebook.errors() == []

@@ -1,0 +1,57 @@
+"""Learners' notebooks as shipped, with the fallback turned off: only unwritten exercises raise."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.notebooks.errors import cell_errors, exercise_ids, unexpected_errors
+
+ROOT = Path(__file__).resolve().parents[2]
+LEARNER = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+SOLVED = sorted((ROOT / "solutions").glob("[0-9]*.ipynb"))
+SKIPPING_TAGS = {"nbval-skip", "nbval-ignore-output", "nbval-raises-exception", "raises-exception"}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture(autouse=True)
+def smoke(monkeypatch, tmp_path):
+    monkeypatch.setenv("RLCOURSE_PRESET", "smoke")
+    monkeypatch.setenv("RLCOURSE_PROGRESS", str(tmp_path / "progress.json"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", LEARNER, ids=name)
+def test_without_the_fallback_only_unwritten_exercises_raise(path, monkeypatch, capsys):
+    monkeypatch.setenv("RLCOURSE_STRICT", "1")
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, allow_errors=True, timeout=120, kernel_name="python3")
+    client.execute(cwd=str(path.parent))
+    assert unexpected_errors(notebook) == []
+    raised = [e.message for e in cell_errors(notebook) if e.kind == "NotImplementedError"]
+    silent = [i for i in exercise_ids(notebook) if not any(i in text for text in raised)]
+    assert not silent, f"these exercises are unwritten, and nothing notices: {silent}"
+    with capsys.disabled():
+        wanted = len(exercise_ids(notebook))
+        print(f"\n{name(path)}: strict: {len(raised)} NotImplementedError for {wanted} exercises")
+
+
+@pytest.mark.parametrize("path", LEARNER, ids=name)
+def test_learner_notebooks_carry_no_outputs(path):
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+
+
+@pytest.mark.parametrize("path", LEARNER + SOLVED, ids=name)
+def test_no_cell_is_skipped(path):
+    tags = [set(c.metadata.get("tags", [])) for c in nbformat.read(path, as_version=4).cells]
+    assert not [found for found in tags if found & SKIPPING_TAGS]
+
+
+def test_learner_and_solved_notebooks_come_in_pairs():
+    assert [path.name for path in LEARNER] == [path.name for path in SOLVED]

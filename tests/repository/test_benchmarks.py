@@ -1,0 +1,30 @@
+"""Benchmarks that can be shortened run to their end, far too short to measure anything."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHORT = {
+    "gridworld_vs_minigrid": (
+        *("--peer-steps", "160", "--our-steps", "16384", "--verify-steps", "1000"),
+    ),
+    "soft_value_iteration_scaling": ("--iterations", "2"),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_benchmark_prints_its_table(name):
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / f"{name}.py", *SHORT[name]],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^\| .* \|$", done.stdout, re.MULTILINE)) > 5, done.stdout

@@ -1,0 +1,55 @@
+"""How far a reader of one algorithm has to walk: the files and lines reachable by imports."""
+
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ALGORITHM_PACKAGES = ("klrl", "priors", "baselines", "episodic", "rarl", "go")
+MAX_FILES, MAX_LINES = 10, 2_000
+
+
+def algorithm_modules() -> list[str]:
+    """The dotted names of all algorithm files."""
+    found = [
+        path
+        for package in ALGORITHM_PACKAGES
+        for path in sorted((ROOT / "rlcourse" / package).glob("*.py"))
+        if path.name != "__init__.py"
+    ]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in found]
+
+
+def module_path(name: str) -> Path:
+    plain = ROOT.joinpath(*name.split("."))
+    package = plain / "__init__.py"
+    return package if package.exists() else plain.with_suffix(".py")
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("rlcourse", cache_dir=None)
+
+
+def reachable(graph: grimp.ImportGraph, module: str) -> list[Path]:
+    """The file and all that it imports, directly or not; empty files do not count."""
+    names = {module} | graph.find_upstream_modules(module)
+    paths = [module_path(name) for name in names]
+    return [path for path in paths if path.read_text()]
+
+
+def test_no_algorithm_is_far_away(graph, capsys):
+    rows = {}
+    for module in algorithm_modules():
+        paths = reachable(graph, module)
+        rows[module] = (len(paths), sum(len(path.read_text().splitlines()) for path in paths))
+    with capsys.disabled():
+        print("\n\nReading distance: files and lines reachable by imports\n")
+        print(f"| {'algorithm':32} | files | lines |\n| {'-' * 32} | ----: | ----: |")
+        for module, (files, lines) in rows.items():
+            print(f"| {module:32} | {files:5} | {lines:5} |")
+        print(f"| {'at most':32} | {MAX_FILES:5} | {MAX_LINES:5} |")
+    too_far = {m: row for m, row in rows.items() if row[0] > MAX_FILES or row[1] > MAX_LINES}
+    assert rows, "no algorithm found"
+    assert not too_far
