@@ -80,7 +80,8 @@ lint: $(TEST_STAMP)
 	$(BIN)/lint-imports
 
 unit: $(TEST_STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not browser and not colab" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.tables -n $(WORKERS) \
+		-m "not browser and not colab" tests
 
 drift: $(TEST_STAMP)
 	$(BIN)/python -m rlcourse build --check

@@ -4,9 +4,11 @@
 # An agent with a habit, and a price for leaving it. You write the few lines that solve such a
 # problem exactly, watch the solution follow the price, and then let an agent with a learned habit
 # race one without. The picture is the end of this notebook: **the same learner, the same new
-# task, three habits**.
+# task, four habits**.
 
 # %%
+from dataclasses import replace
+
 import torch
 from matplotlib import pyplot as plt
 
@@ -25,13 +27,13 @@ from rlcourse.viz.widgets import SoftPolicyExplorer
 course_picture.plot_transfer()
 
 # %% [markdown]
-# How to read it: each line is the mean of 20 seeds on a goal that none of the habits has seen, and
-# a band is its 95 % interval. A habit learned on goals *in the same room* (blue) finds the new goal
-# after a few episodes. A habit from *another room* (pink) is worse than none (orange).
+# How to read it: each line is the mean of 20 seeds on a goal that no habit has seen, the band its
+# 95 % interval. The closer the goals on which a habit was learned, the faster. A habit from
+# *another room* (pink) is worse than none (orange).
 #
 # When you are done, you can
 #
-# * compute what it costs to leave a habit, in [nats](glossary.md#nat) and in reward;
+# * compute what it costs to leave a habit;
 # * derive the best compromise between habit and reward, and compute it in log space;
 # * solve a KL-regularized problem exactly, and show that your solution attains its objective;
 # * say what happens when the price goes to zero and to infinity;
@@ -596,30 +598,32 @@ check(soft_q_target)
 # A house with four rooms, a start at the top left, and goals in the lower right room. The agent
 # gets a goal it has never seen. Its prior was learned on the *other* goals of that room: each was
 # solved exactly, and their policies were averaged, each with the weight of how often it comes by
-# (you derive this average in notebook 02). Three priors, one learner, one table, one $\alpha$:
+# (you derive this average in notebook 02). Others were learned all over the house, or in another
+# room. Four priors, one learner, one table, one $\alpha$:
 
 # %%
 config = prior_transfer.PRESETS[preset()]
 rooms = Gridworld.named(config.map).with_goals(config.held_out)
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.3))
-for ax, name in zip(axes, config.priors, strict=True):
+figure, axes = plt.subplots(2, 2, figsize=(9, 8.6))
+for ax, name in zip(axes.flat, config.priors, strict=True):
     habit = prior_transfer.make_prior(config, name, config.held_out[0])
     draw_policy(ax, rooms, habit.exp())
     ax.set_title(prior_transfer.LABELS[name])
 
 # %% [markdown]
 # How to read it: arrows are the habits before the agent has seen the new goal, the star. The
-# middle one walks through the doors toward the right room and spreads out there. **Predict**: how
-# many episodes does each need until it earns 80 % of the best return? The prior of the other room
-# is just as decided. Does it help or hurt?
+# one of the same room walks through the doors and spreads out there; the one of another room is
+# just as decided. **Predict**: how many episodes does each need until it earns 80 % of the best
+# return? Which helps, and which hurts?
 #
-# The next cell runs your functions for 20 seeds, about half a minute at `laptop`. It shows its
+# The next cell runs your functions for 20 seeds, under a minute at `laptop`. It shows its
 # progress. If you stop it and run it again, it goes on where it was.
 
 # %%
-answers = (boltzmann_policy, soft_q_target)
-folder = results_folder("prior_transfer", config, *answers)
-prior_transfer.run(config, folder, policy=boltzmann_policy, target=soft_q_target)
+overconfident = False  # a switch to flip after the first run
+chosen = replace(config, alpha=0.002) if overconfident else config
+folder = results_folder("prior_transfer", chosen, boltzmann_policy, soft_q_target)
+prior_transfer.run(chosen, folder, policy=boltzmann_policy, target=soft_q_target)
 prior_transfer.plot(folder, load_reference("prior_transfer"))
 
 # %%
@@ -627,23 +631,24 @@ for name, needed in prior_transfer.episodes_needed(folder).items():
     print(f"{prior_transfer.LABELS[name]:32s} {needed.mean:6.1f}  [{needed.low:.1f}, {needed.high:.1f}]")
 
 # %% [markdown]
-# How to read it: left, the exact return of the current policy, as a share of the best possible one;
-# your lines should lie on the dashed shipped ones. Right and in the table, the episodes until 80 %,
-# with 95 % intervals over seeds.
+# How to read it: left, the exact return of the current policy, as a share of the best possible
+# one; your lines should lie on the dashed shipped ones. Right and in the table, the episodes until
+# 80 %, with 95 % intervals over seeds.
 #
-# <details><summary>Explanation</summary>With the prior of the same room the agent meets the goal
-# within its first episodes. With the uniform prior it wanders, and an episode rarely finds
-# anything. The prior of another room leads it away from the goal each time: a wrong habit is worse
-# than none, and a KL to it makes unlearning it expensive. The gain is not free either: the
-# other tasks had to be solved first. It is paid once, and serves every later goal.</details>
+# <details><summary>Explanation</summary>With the prior of the same room the agent meets the goal in
+# its first episodes, and with the one of the whole house soon after: doors and corridors are worth
+# knowing whatever the goal. With the uniform prior an episode rarely finds anything. The prior of
+# another room leads it away from the goal each time: a wrong habit is worse than none, and
+# unlearning it has a price in KL. The gain is not free either, since the other tasks had to be solved
+# first. That is paid once, and serves every later goal.</details>
 #
-# **Flip a switch**: learn the priors more decidedly. Put `from dataclasses import replace` and
-# `config = replace(config, alpha=0.002, priors=("uniform", "same room"))` above the run and run it
-# again. What do you expect?
+# **Flip a switch**: set `overconfident = True` in the cell of the run, and run it and the table
+# again. Every prior is now learned, and used, at a tenth of the price. What will become of the best
+# one?
 #
-# <details><summary>Answer</summary>The learned prior now fails on every seed: solved at α = 0.002,
-# the other tasks leave the held-out goal a probability of almost 0, and a KL can never take
-# up what the prior excludes. You saw the reason at the end of section 1.</details>
+# <details><summary>Answer</summary>It fails. Solved at α = 0.002, the other tasks leave the way to the
+# held-out goal a probability of almost 0, and to take up what the prior excludes costs more
+# than the goal pays. You saw the reason at the end of section 1: a habit can be too sure.</details>
 
 # %% [markdown]
 # ## In the paper
@@ -656,6 +661,9 @@ for name, needed in prior_transfer.episodes_needed(folder).items():
 # Deviations: the paper learns policy and prior together from samples. Here the prior comes from exact
 # solutions and stays fixed. The paper does not name the sampled backup; it is Q-learning with the
 # soft value.
+
+# %%
+progress()
 
 # %% [markdown]
 # ## Recap
@@ -675,9 +683,6 @@ for name, needed in prior_transfer.episodes_needed(folder).items():
 # | soft backup, value iteration | `soft_backup`, `soft_value_iteration` | `rlcourse/klrl/tabular.py` |
 # | $\mathcal{L}(\pi)$ | `evaluate_policy` | `rlcourse/klrl/tabular.py` |
 # | sampled target | `soft_q_learning_target` | `rlcourse/ops/targets.py` |
-
-# %%
-progress()
 
 # %% [markdown]
 # New in the [glossary](glossary.md): [policy](glossary.md#policy), [prior](glossary.md#prior),

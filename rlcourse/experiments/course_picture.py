@@ -72,7 +72,7 @@ def _draw_policies(figure: Figure | SubFigure, config: Config) -> None:
     for i, (ax, alpha) in enumerate(zip(axes, config.alphas, strict=True)):
         draw_visitation(ax, grid, visits[i], highest=0.1, colorbar=False)
         draw_policy(ax, grid, solution.log_policy[i].exp(), on_map=False, color="text")
-        ax.set_title(f"price of leaving the habit: α = {alpha:g}")
+        ax.set_title(f"price of leaving a habit: {alpha:g}")
 
 
 def draw_transfer(figure: Figure | SubFigure, curves: dict[str, Curve]) -> None:
@@ -83,5 +83,5 @@ def draw_transfer(figure: Figure | SubFigure, curves: dict[str, Curve]) -> None:
     ax.axhline(1.0, color=PALETTE["muted"], linewidth=0.8, linestyle=":")
     ax.set_xlabel("episodes of a new task")
     ax.set_ylabel("return / best return")
-    ax.set_title("The same learner with three habits, 20 seeds, mean and 95 % interval")
+    ax.set_title("The same learner with four habits, 20 seeds, mean and 95 % interval")
     ax.legend(loc=(0.7, 0.12))
