@@ -47,6 +47,7 @@ def start(slug: str) -> None:
     from rlcourse.viz.style import use_style
 
     use_style()
+    _show_figures()
     progress.begin(slug)
     facts = environment(lesson, chosen)
     rows = "".join(
@@ -64,6 +65,14 @@ def start(slug: str) -> None:
             "orange",
             "notice",
         )
+
+
+def _show_figures() -> None:
+    """Make a figure that ends a cell appear, also one that pyplot did not make."""
+    from IPython import get_ipython
+
+    if (shell := get_ipython()) is not None:
+        shell.run_line_magic("matplotlib", "inline")
 
 
 def environment(lesson: Lesson, chosen: str) -> dict[str, str]:

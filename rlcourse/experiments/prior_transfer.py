@@ -13,6 +13,7 @@ analogue. Deviations: a table and exact pre-training tasks; the prior is fixed w
 learned.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ class Config:
     other_room: tuple[int, int, int, int] = (7, 11, 1, 5)
     held_out: tuple[tuple[int, int], ...] = ((11, 11),)
     priors: tuple[str, ...] = ("uniform", "whole house", "same room", "other room")
+    num_tasks: int | None = None  # goals that a prior is learned on; None takes all of its room
     num_seeds: int = 20
     num_episodes: int = 150
     max_steps: int = 400  # of an episode
@@ -107,6 +109,8 @@ def make_prior(config: Config, name: str, held_out: tuple[int, int]) -> Tensor:
     if name not in rooms:
         raise ValueError(f"no prior is called {name!r}; there are {list(LABELS)}")
     goals = [cell for cell in free_cells(grid, rooms[name]) if cell != held_out]
+    if config.num_tasks is not None:
+        goals = goals[:: math.ceil(len(goals) / config.num_tasks)]
     return grid_priors.from_tasks(grid, goals, config.alpha, config.discount)
 
 

@@ -36,7 +36,7 @@ def test_without_the_fallback_only_unwritten_exercises_raise(path, monkeypatch, 
     raised = [e.message for e in cell_errors(notebook) if e.kind == "NotImplementedError"]
     silent = [i for i in exercise_ids(notebook) if not any(i in text for text in raised)]
     assert not silent, f"these exercises are unwritten, and nothing notices: {silent}"
-    record_property("table", f"{len(raised)} cells raise NotImplementedError, none anything else")
+    record_property("table", f"{name(path)}: {len(raised)} NotImplementedError, nothing else")
 
 
 @pytest.mark.parametrize("path", LEARNER, ids=name)
