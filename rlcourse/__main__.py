@@ -8,6 +8,7 @@ import tyro
 from tyro.conf import Positional
 
 from rlcourse.course import commands
+from rlcourse.course.threads import wait_passively
 
 PROGRAM = "python -m rlcourse"
 DESCRIPTION = "From KL-regularized RL to large-scale retrieval: a course and the package behind it."
@@ -56,6 +57,7 @@ def doctor() -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    wait_passively()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         # An experiment's settings depend on the experiment, so `run NAME` reads them by itself.

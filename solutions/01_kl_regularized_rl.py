@@ -606,7 +606,7 @@ check(soft_q_target)
 # %%
 config = prior_transfer.PRESETS[preset()]
 rooms = Gridworld.named(config.map).with_goals(config.held_out)
-figure, axes = plt.subplots(2, 2, figsize=(9, 8.6))
+figure, axes = plt.subplots(2, 2, figsize=(7.6, 7.3))
 for ax, name in zip(axes.flat, config.priors, strict=True):
     habit = prior_transfer.make_prior(config, name, config.held_out[0])
     draw_policy(ax, rooms, habit.exp())

@@ -1,6 +1,8 @@
 """Execute a solved notebook in a fresh kernel, measure it, and keep of its outputs what lasts."""
 
+import base64
 import copy
+import io
 import os
 import re
 import tempfile
@@ -15,6 +17,7 @@ CELL_SECONDS = 1800
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ANSI_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 DEFAULT_PROGRESS = "~/.rlcourse/progress.json"
+PNG = "image/png"
 MEASURE = "from rlcourse.course.execute import peak_megabytes; print(peak_megabytes())"
 
 
@@ -75,7 +78,8 @@ def _run_kernel(draft: Any, name: str, root: Path, environment: dict[str, str]) 
 def clean_outputs(outputs: list[dict[str, Any]], replace: dict[str, str]) -> list[dict[str, Any]]:
     """Outputs that read the same on every machine and without a kernel.
 
-    Progress bars and stderr are dropped. Of a widget the still picture beside it is kept.
+    Progress bars and stderr are dropped. Of a widget the still picture beside it is kept. Pictures
+    are stored with fewer colors.
     `replace` maps paths of this machine to what stands in the notebook instead.
     """
     kept = []
@@ -88,8 +92,20 @@ def clean_outputs(outputs: list[dict[str, Any]], replace: dict[str, str]) -> lis
             del data[WIDGET]
             if set(data) <= {"text/plain"}:
                 continue
+        if PNG in data:
+            data[PNG] = smaller_png(data[PNG])
         kept.append(output)
     return kept
+
+
+def smaller_png(encoded: str) -> str:
+    """The same picture in base64 with a palette of 256 colors, which drawings hardly exceed."""
+    from PIL import Image  # comes with matplotlib
+
+    picture = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
+    smaller = io.BytesIO()
+    picture.quantize(256, dither=Image.Dither.NONE).save(smaller, "PNG", optimize=True)
+    return base64.b64encode(smaller.getvalue()).decode()
 
 
 def peak_megabytes() -> float:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from rlcourse.course.banner import announce, show
-from rlcourse.course.catalog import lesson_exercises
 from rlcourse.course.course_map import course_map_html, course_map_text
 from rlcourse.course.outline import available_lessons
 
@@ -102,6 +101,8 @@ def progress() -> None:
 
 def solved_counts() -> dict[str, tuple[int, int]]:
     """Slug of each available lesson -> (exercises solved, exercises in all)."""
+    from rlcourse.course.catalog import lesson_exercises  # loads torch, see `threads`
+
     passed = passed_exercises()
     counts = {}
     for lesson in available_lessons():

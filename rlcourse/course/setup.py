@@ -8,6 +8,7 @@ from rlcourse.course import progress
 from rlcourse.course.banner import announce, card, show
 from rlcourse.course.outline import Lesson, find_lesson
 from rlcourse.course.requirements import needs, require
+from rlcourse.course.threads import wait_passively
 
 PRESETS = ("smoke", "laptop", "paper")
 DEFAULT_PRESET = "laptop"
@@ -42,6 +43,7 @@ def start(slug: str) -> None:
         ImportError: if a package is missing or too old; the message has the command that mends it.
         ValueError: if the lesson or the preset is unknown.
     """
+    wait_passively()
     lesson, chosen = find_lesson(slug), preset()
     require(needs())
     from rlcourse.viz.style import use_style

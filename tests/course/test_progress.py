@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from rlcourse.course import progress
+from rlcourse.course import catalog, progress
 from rlcourse.course.course_map import course_map_html, course_map_svg, course_map_text
 from rlcourse.course.outline import LESSONS, available_lessons, find_lesson
 
@@ -126,7 +126,7 @@ def test_progress_is_drawn_and_moves(monkeypatch, capsys):
         id = "00.solved"
 
     monkeypatch.setattr(
-        progress, "lesson_exercises", lambda number: (Solved, Other) if number == "00" else ()
+        catalog, "lesson_exercises", lambda number: (Solved, Other) if number == "00" else ()
     )
     progress.begin("00_start_here")
     progress.progress()
