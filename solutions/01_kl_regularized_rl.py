@@ -626,11 +626,12 @@ num_tasks = None  # a switch: set it to 4 after the first run
 chosen = replace(config, num_tasks=num_tasks)
 folder = results_folder("prior_transfer", chosen, boltzmann_policy, soft_q_target)
 prior_transfer.run(chosen, folder, policy=boltzmann_policy, target=soft_q_target)
+episodes_needed = prior_transfer.episodes_needed(folder)
 prior_transfer.plot(folder, load_reference("prior_transfer"))
 
 # %%
-for name, needed in prior_transfer.episodes_needed(folder).items():
-    print(f"{prior_transfer.LABELS[name]:32s} {needed.mean:6.1f}  [{needed.low:.1f}, {needed.high:.1f}]")
+for name, found in episodes_needed.items():
+    print(f"{prior_transfer.LABELS[name]:28s} {found.mean:6.1f}  [{found.low:.1f}, {found.high:.1f}]")
 
 # %% [markdown]
 # How to read it: left, the exact return of the current policy, as a share of the best possible

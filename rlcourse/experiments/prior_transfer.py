@@ -221,11 +221,11 @@ def _config(folder: Path) -> Config:
 def _share_of_best(config: Config, folder: Path, held_out: tuple[int, int]) -> np.ndarray:
     """[priors, R, E] the exact return after e episodes, over the best possible return."""
     metrics = load_metrics(_place(folder, held_out))
-    value, finished = metrics["value"].T, metrics["episodes"].T  # [B, rows]
-    if finished[:, -1].min() < config.num_episodes:
+    if "episodes" not in metrics or metrics["episodes"][-1].min() < config.num_episodes:
         raise ValueError(
             f"the run in {folder} was interrupted: run it again, it goes on from there"
         )
+    value, finished = metrics["value"].T, metrics["episodes"].T  # [B, rows]
     mdp = Gridworld.named(config.map).with_goals([held_out]).mdp()
     best = float(tabular.start_value(mdp, tabular.optimal_value(mdp, config.discount)))
     episodes = np.arange(config.num_episodes + 1)

@@ -43,8 +43,8 @@ def run_loop(
 ) -> int:
     """Run `agent` in `env` until `num_steps` steps are done, from the checkpoint if there is one.
 
-    An interrupt (Ctrl-C, or the stop button of a notebook) ends the step under way, saves, says
-    how to go on, and returns; a second one stops at once, and the last checkpoint stands.
+    An interrupt (Ctrl-C, or a notebook's stop button) ends the step under way, saves, says how to
+    go on, and returns; a second one stops at once, and the last checkpoint stands.
 
     Args:
         num_steps: in all, including those of earlier calls that the checkpoint holds.
@@ -55,10 +55,8 @@ def run_loop(
         evaluate: given the number of steps done, returns metrics for that line. It must take its
             randomness from that number, or from generators that the agent's state holds.
         evaluate_every: in steps; also at the start.
-        until: ends the run early when it returns True; asked before each step, it must depend on
-            nothing but the states of `env` and `agent`, so that a resumed run ends alike.
-        progress: draw a progress bar with the current return.
-        label: what stands in front of the bar.
+        until: ends the run early when True; it must depend on the states of `env` and `agent` only.
+        progress, label: draw a progress bar with the current return, and what stands before it.
 
     Returns:
         The number of steps done: less than `num_steps` after an interrupt, or ended by `until`.
@@ -74,24 +72,27 @@ def run_loop(
     if books.num_done == 0:
         run.save()
         run.write(evaluate(0) if evaluate else {})
-    bar = tqdm(
-        total=num_steps, initial=books.num_done, disable=not progress, unit="step", desc=label
-    )
+    ended = until or (lambda: False)
+    bar = tqdm(desc=label, total=num_steps, initial=books.num_done, disable=not progress)
     with bar, _deferred_interrupt() as interrupted:
-        while not (books.num_done == num_steps or interrupted() or (until and until())):
+        while not (books.num_done == num_steps or interrupted() or ended()):
             run.advance()
             due = {name: books.num_done % count == 0 for name, count in every.items()}
             metrics = books.pop_means() if due["log"] else {}
-            if "episode_return" in metrics:
-                bar.set_postfix({"return": f"{float(metrics['episode_return']):.3g}"})
+            _show_return(bar, metrics)
             run.write(metrics | (evaluate(books.num_done) if evaluate and due["evaluate"] else {}))
             if due["checkpoint"] and books.num_done < num_steps:
                 run.save()
             bar.update()
         run.save()
-    if books.num_done < num_steps and not (until and until()):
+    if books.num_done < num_steps and not ended():
         print(_how_to_resume(books.num_done, num_steps, run.checkpoint_path), file=sys.stderr)
     return books.num_done
+
+
+def _show_return(bar: tqdm, metrics: Mapping[str, Metric]) -> None:
+    if "episode_return" in metrics:
+        bar.set_postfix({"return": f"{float(metrics['episode_return']):.3g}"}, refresh=False)
 
 
 class _Books:

@@ -294,9 +294,9 @@ def test_the_stub_fails_and_the_reference_passes(exercise: Exercise):
 @pytest.mark.parametrize(
     ("exercise", "wrong"), CASES, ids=[f"{e.id}-{w.answer.__name__}" for e, w in CASES]
 )
-def test_a_wrong_answer_is_rejected_by_name(exercise: Exercise, wrong: Wrong):
+def test_a_wrong_answer_is_rejected_by_name(exercise: Exercise, wrong: Wrong, record_property):
     verdict = grade(quick(exercise), wrong.answer)
-    print(f"\n| {exercise.id} | {wrong.answer.__name__} | {verdict.message} |")
+    record_property("table", f"| {exercise.id} | {wrong.answer.__name__} | {verdict.message} |")
     assert verdict.status == "failed"
     assert re.search(wrong.names, verdict.message), verdict.message
 
