@@ -68,10 +68,7 @@ def run_loop(
     every = {"log": log_every, "evaluate": evaluate_every, "checkpoint": checkpoint_every}
     _check_counts(num_steps=num_steps, **{f"{name}_every": count for name, count in every.items()})
     run = _Run(env, agent, record, Path(checkpoint_path) if checkpoint_path else None)
-    books = run.start(num_steps)
-    if books.num_done == 0:
-        run.save()
-        run.write(evaluate(0) if evaluate else {})
+    books = run.start(num_steps, evaluate)
     ended = until or (lambda: False)
     bar = tqdm(desc=label, total=num_steps, initial=books.num_done, disable=not progress)
     with bar, _deferred_interrupt() as interrupted:
@@ -150,11 +147,20 @@ class _Run:
         path = self.checkpoint_path
         return path if path is not None and path.exists() else None
 
-    def start(self, num_steps: int) -> _Books:
-        """Return the books of a fresh run, or set everything to the checkpoint's state."""
+    def start(
+        self, num_steps: int, evaluate: Callable[[int], Mapping[str, Metric]] | None
+    ) -> _Books:
+        """Return the books at step 0, written down, or those of the checkpoint with its states."""
         if self.last_checkpoint is None:
             self._check_record_is_new()
-            return self.books
+        else:
+            self._resume(num_steps)
+        if self.books.num_done == 0:
+            self.save()
+            self.write(evaluate(0) if evaluate else {})
+        return self.books
+
+    def _resume(self, num_steps: int) -> None:
         state = load_checkpoint(self.last_checkpoint)
         self.books.load_state_dict(state["loop"])
         num_done = self.books.num_done
@@ -167,7 +173,6 @@ class _Run:
         self.agent.load_state_dict(state["agent"])
         # The line of step 0 is written after the checkpoint of step 0, and will be again.
         self.record.rewind(num_done if num_done > 0 else -1)
-        return self.books
 
     def advance(self) -> None:
         """Take one action in every instance, and one update from what came of it."""
