@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import tyro
@@ -35,19 +36,20 @@ def run(experiment: Positional[str] = "") -> int:
     """Run an experiment and draw its figure.
 
     Args:
-        experiment: its name, then --preset, --out, --seeds and its own settings, which
-            `run NAME --help` lists. Without a name, all experiments are listed.
+        experiment: its name, then --preset, --out, --seeds, --reference, --figure and its own
+            settings, which `run NAME --help` lists. Without a name, all experiments are listed.
     """
     return commands.list_experiments()
 
 
-def bench(names: Positional[tuple[str, ...]] = ()) -> int:
+def bench(names: Positional[tuple[str, ...]] = (), figures: Path | None = None) -> int:
     """Run the benchmarks against this project's peers and print their tables.
 
     Args:
         names: files in benchmarks/, without .py; all of them if none is named.
+        figures: a folder for the pictures of those that draw one.
     """
-    return commands.bench(names)
+    return commands.bench(names, figures)
 
 
 def doctor() -> int:

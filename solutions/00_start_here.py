@@ -31,11 +31,11 @@ from rlcourse.viz.sketches import draw_parts, draw_returns
 course_picture.plot_policies()
 
 # %% [markdown]
-# How to read it: each cell shows the moves of one policy, and its color how often the policy comes
-# by. The agent starts at the ring and is paid for reaching the star; crosses are pits. With a weak
-# habit (left) it takes the bridge; the stronger the habit of moving at random (right), the more it
-# prefers the long way around, where a random step does no harm. What "strong" means, you make
-# exact in notebook 01.
+# How to read it: an agent starts at the ring and is paid for reaching the star, which ends the
+# **episode**; a cross is a pit and ends it too. Its **state** is the cell it stands in, and a
+# **policy** says how likely each move is in each state: the arrows. Color is how often the policy
+# visits. With a weak habit (left) it takes the bridge; the stronger the habit of moving at random
+# (right), the more it prefers the way around, where a random step does no harm.
 
 # %% [markdown]
 # ## Warm-up
@@ -146,7 +146,7 @@ check(discounted_returns)
 # * **PASS**: it agrees with the package on random inputs, and with facts that must hold.
 # * **FAIL**: one sentence says what is wrong and names the likely mistake. Mend it and run both
 #   cells again, as often as you like.
-# * **NOT YET**: nothing is written. The package's own function stands in, so that you can read on
+# * **NOT YET**: nothing is written, and the stub still fails. The package's own function stands in, so that you can read on
 #   and come back. From here on, the notebook uses whatever you wrote.
 #
 # Progress is kept in a file on your machine, across restarts. `progress()` draws it.
@@ -202,11 +202,12 @@ print("preset:", preset(), "· device:", device())
 # %% [markdown]
 # ## The experiment
 #
-# Your returns can already estimate something unknown: what a place is worth. Thousands of walkers
-# move at random over the map of the picture above. Each return is one sample of what its place is
-# worth to such a walker, and the mean of many samples is an estimate. This is **Monte Carlo
-# prediction**. For a map this small the truth can be computed exactly, so you can see how far off
-# you are.
+# Your returns can already estimate something unknown: the [value](glossary.md#value) of a state, the
+# return to expect from there. Two thousand walkers start at the ring and move at random; `walks.obs`
+# tells in which cell each is at each step. Each return is one sample of the value of its cell, and
+# the mean of many is an estimate: **Monte Carlo prediction**. The discount of the environment, 1 or 0
+# at an end, is multiplied by the agent's $\gamma$. For a map this small the truth can be computed
+# exactly.
 
 # %%
 config = monte_carlo_value.PRESETS[preset()]
@@ -214,11 +215,7 @@ walks = monte_carlo_value.random_walks(config, num_walks=2000, seed=0)
 returns = discounted_returns(walks.reward, config.discount * walks.discount)  # [T, B]
 
 grid = Gridworld.named(config.map)
-estimate, samples = torch.zeros(2, len(grid.cells), dtype=torch.float64)
-early = slice(0, config.num_steps // 2)  # late returns miss what lies beyond the last step
-estimate.index_add_(0, walks.obs[early].flatten(), returns[early].flatten().double())
-samples.index_add_(0, walks.obs[early].flatten(), torch.ones_like(returns[early]).flatten().double())
-estimate /= samples.clamp(min=1)
+estimate = monte_carlo_value.mean_by_state(walks, returns, len(grid.cells))  # [S]
 
 # %%
 exact = monte_carlo_value.exact_value(config)
@@ -241,7 +238,7 @@ monte_carlo_value.run(config, folder, returns=discounted_returns)
 monte_carlo_value.plot(folder, load_reference("monte_carlo_value"))
 
 # %% [markdown]
-# How to read it: both axes are logarithmic, and the band is the 95 % interval of the mean over
+# How to read it: both axes are logarithmic, and the band is the 95% interval of the mean over
 # seeds. Your line should lie on the dashed one, which was made with the package's function.
 #
 # <details><summary>Explanation</summary>Ten times smaller. The error of a mean of n samples falls
@@ -258,7 +255,7 @@ monte_carlo_value.plot(folder, load_reference("monte_carlo_value"))
 # ## A widget: how far does an agent look?
 #
 # The slider sets the discount, and the picture shows how much a reward of 1 counts when it comes 0
-# to 60 steps from now. **Your task**: find the discount at which a reward 20 steps away counts one
+# to 60 steps from now (the height of a bar; 20 steps is marked). **Your task**: find the discount at which a reward 20 steps away counts one
 # tenth. Then look at the number called *horizon*, $1 / (1 - \gamma)$.
 
 # %%
@@ -277,7 +274,7 @@ ReturnExplorer()
 draw_parts()
 
 # %% [markdown]
-# How to read it: **I** prices a habit in units of reward. **II** learns habits, by hiding part of
+# From left to right: **I** prices a habit in units of reward. **II** learns habits, by hiding part of
 # the situation from them. **III** remembers what happened instead of only learning from it. **IV**
 # lets an agent query a memory of other agents' experience. **V** does it for Go, among millions of
 # positions, with search. **VI** spreads all of it over many machines.

@@ -28,7 +28,9 @@ torch.set_num_threads(1)
 _checker = types.ModuleType("rlcourse_type_checker")
 _checker.checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 sys.modules[_checker.__name__] = _checker
-install_import_hook("rlcourse.ops", f"{_checker.__name__}.checked")
+install_import_hook(
+    ["rlcourse.ops", "rlcourse.envs", "rlcourse.run"], f"{_checker.__name__}.checked"
+)
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("repeatable")

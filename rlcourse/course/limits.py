@@ -26,6 +26,7 @@ class _Call:
     def __init__(self, function: Callable[[], Any]):
         self.result: Any = None
         self.error: BaseException | None = None
+        self.ended = threading.Event()
         # The copied context carries the notebook cell to which printed output belongs.
         run = contextvars.copy_context().run
         self.thread = threading.Thread(target=run, args=(self._run, function), daemon=True)
@@ -36,6 +37,8 @@ class _Call:
             self.result = function()
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self.error = error
+        finally:
+            self.ended.set()
 
     def interrupt(self) -> None:
         """Ask the thread to stop until it does, or until the grace period is over."""
@@ -60,13 +63,12 @@ def run_limited(function: Callable[[], Any], seconds: float) -> Any:
         raise ValueError(f"the time limit must be a positive number of seconds, not {seconds!r}")
     call = _Call(function)
     try:
-        call.thread.join(seconds)
-    except BaseException:  # Ctrl-C or "interrupt kernel": the answer must stop as well
+        # Not thread.join(): interrupted, in Python 3.11 it takes a running thread for stopped.
+        if not call.ended.wait(seconds):
+            raise TimeLimitExceeded(f"still running after {seconds:g} s")
+    except BaseException:  # also Ctrl-C or "interrupt kernel": the answer must stop as well
         call.interrupt()
         raise
-    if call.thread.is_alive():
-        call.interrupt()
-        raise TimeLimitExceeded(f"still running after {seconds:g} s")
     if call.error is not None:
         raise call.error
     return call.result

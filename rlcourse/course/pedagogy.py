@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rlcourse.course.lesson_source import HEADING, LABELS, Cell, LessonError, hints, split_regions
@@ -15,7 +15,15 @@ SOLUTION_LINES = range(2, 26)
 MAX_WORDS = 150
 MAX_LEVEL = 5
 REQUIRED_SECTIONS = ("What you will build", "Warm-up", "Recap")
-FORBIDDEN_TAGS = ("raises-exception", "nbval-skip", "skip-execution")
+# Tags that excuse a cell; nbval reads its own also from comments, written # NBVAL_SKIP.
+EXCUSES = (
+    "raises-exception",
+    "skip-execution",
+    "nbval-skip",
+    "nbval-ignore-output",
+    "nbval-raises-exception",
+    "pytest-validate-ignore-output",
+)
 # To look at or do: a folded answer, a line of a table, a picture.
 THING = re.compile(
     r"<details.*?</details>|^ *\|[^\n]*|!\[.*?\]\(.*?\)|<img.*?>", re.DOTALL | re.MULTILINE
@@ -185,11 +193,18 @@ def glossary_links(cells: Sequence[Cell], facts: Facts) -> Iterator[Breach]:
                 yield Breach(cell, f"glossary.md has no #{anchor}: add its heading to the glossary")
 
 
+def excuses(source: str, tags: Iterable[str]) -> list[str]:
+    """The tags, and the comments in a code cell, that let the cell fail or be left out unseen."""
+    comments = re.findall(r"^[ \t]*#+[ \t]*(\w+)[ \t]*$", source, re.MULTILINE)
+    marked = [word for word in comments if word.lower().replace("_", "-") in EXCUSES]
+    return marked + [tag for tag in tags if tag in EXCUSES]
+
+
 def no_skips(cells: Sequence[Cell], facts: Facts) -> Iterator[Breach]:
     """No cell is excused from running cleanly."""
     for cell in cells:
-        for tag in set(cell.tags) & set(FORBIDDEN_TAGS):
-            yield Breach(cell, f"tag {tag}: every cell must run without an error, remove the tag")
+        for found in excuses(cell.source if cell.kind == "code" else "", cell.tags):
+            yield Breach(cell, f"{found}: every cell must run cleanly, remove the tag or comment")
 
 
 def imports_on_top(cells: Sequence[Cell], facts: Facts) -> Iterator[Breach]:

@@ -24,6 +24,9 @@ from rlcourse.course.outline import available_lessons
 VERSION = 1
 LOCK_WAIT_SECONDS = 2.0
 LOCK_STALE_SECONDS = 10.0
+TITLE = "PROGRESS IS NOT SAVED"
+# What JSON that is cut, nested too deep, or not made by this course raises.
+CORRUPT = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class NewerFileError(Exception):
@@ -63,15 +66,14 @@ def record(exercise_id: str, passed: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path):
             entries = _read(path)
-            for unsaved_id, entry in session().unsaved.items():
-                entries[unsaved_id] = _merge(entries.get(unsaved_id), entry)
+            _add_unsaved(entries)
             entries[exercise_id] = _merge(entries.get(exercise_id), _attempt(passed))
             _write(path, entries)
         session().unsaved.clear()
     except (OSError, NewerFileError) as error:
         unsaved = session().unsaved
         unsaved[exercise_id] = _merge(unsaved.get(exercise_id), _attempt(passed))
-        _tell_once(f"Progress cannot be saved ({error}); it is kept until this kernel stops.")
+        tell_once(TITLE, f"Progress cannot be saved ({error}); it is kept until this kernel stops.")
 
 
 def passed_exercises() -> set[str]:
@@ -80,8 +82,8 @@ def passed_exercises() -> set[str]:
         entries = _read(progress_path())
     except (OSError, NewerFileError) as error:
         entries = {}
-        _tell_once(f"The saved progress cannot be read ({error}); this session's is shown.")
-    entries = entries | session().unsaved
+        tell_once(TITLE, f"The saved progress cannot be read ({error}); this session's is shown.")
+    _add_unsaved(entries)
     return {exercise_id for exercise_id, entry in entries.items() if entry["passed"]}
 
 
@@ -111,6 +113,13 @@ def solved_counts() -> dict[str, tuple[int, int]]:
     return counts
 
 
+def tell_once(title: str, text: str) -> None:
+    """Show a notice, unless this session has shown it before."""
+    if text not in session().told:
+        session().told.add(text)
+        announce(title, text, "orange", "notice")
+
+
 def _attempt(passed: bool) -> dict[str, Any]:
     return {"passed": passed, "attempts": 1}
 
@@ -124,6 +133,12 @@ def _merge(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _add_unsaved(entries: dict[str, dict[str, Any]]) -> None:
+    """Merge into `entries` what this session could not save."""
+    for exercise_id, entry in session().unsaved.items():
+        entries[exercise_id] = _merge(entries.get(exercise_id), entry)
+
+
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """The entries of the file; empty if there is none, or if it was corrupt and is moved aside."""
     try:
@@ -134,7 +149,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         return _set_aside(path)
     try:
         return _entries(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except CORRUPT:
         return _set_aside(path)
 
 
@@ -199,9 +214,3 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def _tell_once(text: str) -> None:
-    if text not in session().told:
-        session().told.add(text)
-        announce("PROGRESS IS NOT SAVED", text, "orange", "notice")

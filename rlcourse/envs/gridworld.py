@@ -163,13 +163,14 @@ class Gridworld:
             grid = grid.with_cell(row, column, "G")
         return grid
 
-    def destinations(self) -> Int[Tensor, "S A"]:
-        """The state that each move leads to, when it does not slip."""
+    def destinations(self, device: torch.device | str | None = None) -> Int[Tensor, "S A"]:
+        """The state that each move leads to, when it does not slip; on the CPU if None."""
         return torch.tensor(
             [
                 [self.state_at.get((row + down, column + right), state) for down, right in MOVES]
                 for state, (row, column) in enumerate(self.cells)
-            ]
+            ],
+            device=device or "cpu",
         )
 
     def mdp(
@@ -179,6 +180,7 @@ class Gridworld:
         step_reward: float = 0.0,
         slip: float = 0.0,
         dtype: torch.dtype = torch.float64,
+        device: torch.device | str | None = None,
     ) -> TabularMDP:
         """The exact transition table of this map.
 
@@ -187,6 +189,7 @@ class Gridworld:
             step_reward: received at every step, on top of those.
             slip: probability in [0, 1] that the move is replaced by a uniformly drawn one.
             dtype: of rewards and probabilities.
+            device: of all tensors; the CPU if None.
 
         Raises:
             ValueError: for a slip outside [0, 1].
@@ -194,24 +197,24 @@ class Gridworld:
         if not 0.0 <= slip <= 1.0:
             raise ValueError(f"slip is a probability, got {slip}")
         num_states, num_actions = len(self.cells), len(ACTIONS)
-        arrival_reward = torch.full((num_states,), step_reward, dtype=dtype)
-        continues = torch.ones(num_states, dtype=dtype)
+        real = {"dtype": dtype, "device": device or "cpu"}
+        arrival_reward = torch.full((num_states,), step_reward, **real)
+        continues, initial = torch.ones(num_states, **real), torch.zeros(num_states, **real)
         for symbol, reward in (("G", goal_reward), ("X", pit_reward)):
             states = list(self.states_of(symbol))
             arrival_reward[states] += reward
             continues[states] = 0.0
-        destinations = self.destinations()
+        initial[list(self.start_states)] = 1.0 / len(self.start_states)
+        destinations = self.destinations(device)
         if slip == 0.0:
             successors = destinations.unsqueeze(-1)  # [S, A, 1]
-            probabilities = torch.ones(num_states, num_actions, 1, dtype=dtype)
+            probabilities = torch.ones(num_states, num_actions, 1, **real)
         else:
             successors = (
                 destinations.unsqueeze(1).expand(-1, num_actions, -1).contiguous()
             )  # [S, A, A]
-            intended = torch.eye(num_actions, dtype=dtype) * (1.0 - slip)
+            intended = torch.eye(num_actions, **real) * (1.0 - slip)
             probabilities = (intended + slip / num_actions).expand(num_states, -1, -1).contiguous()
-        initial = torch.zeros(num_states, dtype=dtype)
-        initial[list(self.start_states)] = 1.0 / len(self.start_states)
         return TabularMDP(
             reward=arrival_reward[successors],
             successors=successors,

@@ -25,7 +25,8 @@ class TabularMDP:
             arriving there. initial: [S] distribution of the first state.
 
     Raises:
-        ValueError: when shapes disagree, an index is out of range or probabilities do not sum to 1.
+        ValueError: when shapes disagree, an index is out of range, a reward is not finite, or
+            probabilities are negative or do not sum to 1.
     """
 
     reward: Float[Tensor, "S A K"]
@@ -52,6 +53,10 @@ class TabularMDP:
             raise ValueError(
                 f"successors lie in [{lowest}, {highest}], allowed: [0, {num_states - 1}]"
             )
+        _refuse("reward must be finite", self.reward, ~self.reward.isfinite())
+        for name in ("probabilities", "initial"):
+            values = getattr(self, name)
+            _refuse(f"{name} must not be negative", values, values < 0.0)
         for name, total in (
             ("probabilities", self.probabilities.sum(-1)),
             ("initial", self.initial.sum(-1)),
@@ -86,3 +91,10 @@ class TabularMDP:
     def to(self, device: torch.device | str) -> "TabularMDP":
         """The same problem on another device."""
         return TabularMDP(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def _refuse(rule: str, values: Tensor, broken: Tensor) -> None:
+    """Raise a ValueError that names the first entry at which the rule is broken, if any."""
+    if broken.any():
+        place = broken.nonzero()[0].tolist()
+        raise ValueError(f"{rule}, got {float(values[tuple(place)])} at {place}")

@@ -8,7 +8,7 @@ Every state has two actions; the last state is terminal. Q is known in closed fo
 and for the KL-regularized problem with any prior and temperature.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -40,6 +40,11 @@ class Probe:
     gamma: float
     last_q: Float[Tensor, "S A"]
     leads_to: Int[Tensor, " S"]
+
+    def to(self, device: torch.device | str) -> "Probe":
+        """Return the same probe on another device."""
+        last_q, leads_to = self.last_q.to(device), self.leads_to.to(device)
+        return replace(self, mdp=self.mdp.to(device), last_q=last_q, leads_to=leads_to)
 
     def optimal_q(self) -> Float[Tensor, "S A"]:
         """Return Q* [S, A] of the problem without regularization."""
@@ -73,9 +78,9 @@ class Probe:
         return torch.where(self.leads_to[:, None] >= 0, following[:, None], self.last_q)
 
 
-def probes() -> tuple[Probe, ...]:
+def probes(device: torch.device | str = "cpu") -> tuple[Probe, ...]:
     """Return the five probes, from the plainest on: debug the first that fails."""
-    return (
+    all_five = (
         _probe(
             "constant_value",
             "the value loss, its target or the optimizer: one state always pays 1",
@@ -103,9 +108,10 @@ def probes() -> tuple[Probe, ...]:
             rewards=[[1.0, -1.0], [-1.0, 1.0]],
         ),
     )
+    return tuple(probe.to(device) for probe in all_five)
 
 
-def soft_backup_probe() -> Probe:
+def soft_backup_probe(device: torch.device | str = "cpu") -> Probe:
     """Return a sixth probe, in which only an agent that backs up soft values is right.
 
     Its first state pays nothing and leads to one where action 1 pays +1 and action 0 pays -1: Q in
@@ -116,7 +122,7 @@ def soft_backup_probe() -> Probe:
         "the KL term of the target: the value one step ahead is not a plain maximum",
         rewards=[[0.0, 0.0], [-1.0, 1.0]],
         leads_to=[1, -1],
-    )
+    ).to(device)
 
 
 def _probe(

@@ -68,15 +68,17 @@ class TabularEnv:
         starts.
 
         Raises:
-            ValueError: for a wrong shape or dtype. Values are not checked (that would stall a GPU):
-                they must lie in
-                [0, A); see `check_action`.
+            ValueError: for a wrong shape or dtype, or on the CPU for an action outside [0, A). On
+                another device the values are not checked, which would wait for it at every step;
+                call `check_action` where in doubt.
         """
         if action.shape != (self.num_envs,) or action.dtype != torch.int64:
             raise ValueError(
                 f"actions must be int64 of shape ({self.num_envs},), "
                 f"got {action.dtype} {tuple(action.shape)}"
             )
+        if self.device.type == "cpu":
+            self.check_action(action)
         pair = self._state * self.num_actions + action  # [B] into [S * A]
         k = self._draw_successor(pair)
         arrival = self._successors[pair].gather(1, k).squeeze(1)
@@ -93,7 +95,7 @@ class TabularEnv:
 
     def check_action(self, action: Int[Tensor, " B"]) -> None:
         """Raises ValueError when an action lies outside [0, A)."""
-        lowest, highest = int(action.min()), int(action.max())
+        lowest, highest = (int(extreme) for extreme in action.aminmax())
         if lowest < 0 or highest >= self.num_actions:
             raise ValueError(
                 f"actions lie in [{lowest}, {highest}], allowed: [0, {self.num_actions - 1}]"

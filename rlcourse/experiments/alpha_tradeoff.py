@@ -7,16 +7,19 @@ visits that go over the bridge. Every point is exact, so there are no seeds and 
 Source: the objective of Tirumala et al. (arXiv 2010.14274), swept over alpha. Our own setting.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from rlcourse.envs.gridworld import Gridworld
+from rlcourse.envs.mdp import TabularMDP
 from rlcourse.experiments.reference import Curve
 from rlcourse.klrl import grid_priors, tabular
+from rlcourse.ops.kl import boltzmann_log_policy, categorical_kl
 from rlcourse.run.record import Record, load_metrics
 from rlcourse.viz.curves import plot_reference
 from rlcourse.viz.style import PALETTE, SIZES
@@ -37,46 +40,76 @@ class Config:
     num_alphas: int = 60
     discount: float = 0.97
 
+    def __post_init__(self) -> None:
+        if unknown := set(self.priors) - set(PRIORS):
+            raise ValueError(f"unknown priors {sorted(unknown)}: there are {list(PRIORS)}")
+        if not 0.0 < self.smallest_alpha < self.largest_alpha or self.num_alphas < 2:
+            raise ValueError(
+                "alphas must rise from a positive smallest_alpha to largest_alpha in 2 or more "
+                f"steps, got {self.smallest_alpha} to {self.largest_alpha} in {self.num_alphas}"
+            )
+
 
 PRESETS = {"smoke": Config(num_alphas=5), "laptop": Config(), "paper": Config(num_alphas=300)}
 
 
-def run(config: Config, folder: Path, *, progress: bool = True) -> None:
-    """Solves all alphas of each prior in one batch and records them; done in about a second."""
-    del progress  # nothing here takes long enough for a bar
+def package_solver(
+    mdp: TabularMDP, log_prior: Tensor, alpha: float, discount: float
+) -> tuple[Tensor, Tensor]:
+    """Q [S, A] and V [S] of the KL-regularized optimum."""
+    solution = tabular.soft_value_iteration(mdp, log_prior, alpha, discount)
+    return solution.q, solution.value
+
+
+def run(
+    config: Config, folder: Path, *, solve: Callable[..., tuple[Tensor, Tensor]] = package_solver
+) -> None:
+    """Solves each alpha with each prior and records it; resumes where it was interrupted.
+
+    Args:
+        config: see `Config`.
+        folder: receives config.json and metrics.jsonl.
+        solve: (mdp, log_prior, alpha, discount) -> (q, value); notebook 01's exercise.
+    """
     record = Record(folder, config)
-    if record.last_step is not None:
-        return
     grid = Gridworld.named(config.map)
     mdp = grid.mdp()
-    alphas = torch.logspace(
-        np.log10(config.smallest_alpha),
-        np.log10(config.largest_alpha),
-        config.num_alphas,
-        dtype=torch.float64,
-    )
-    rows: dict[str, torch.Tensor] = {"alpha": alphas}
-    for name in config.priors:
-        rows |= {f"{name}/{key}": found for key, found in _sweep(config, grid, mdp, name, alphas)}
-    for index in range(config.num_alphas):
-        record.write(index, {key: float(values[index]) for key, values in rows.items()})
+    ends = np.log10([config.smallest_alpha, config.largest_alpha])
+    alphas = np.logspace(*ends, config.num_alphas).tolist()
+    first = 0 if record.last_step is None else record.last_step + 1
+    for index in range(first, config.num_alphas):
+        row = {"alpha": alphas[index]}
+        for name in config.priors:
+            log_prior = PRIORS[name](grid)
+            q, value = solve(mdp, log_prior, alphas[index], config.discount)
+            found = _measure(grid, mdp, log_prior, q, value, alphas[index], config.discount)
+            row |= {f"{name}/{key}": number for key, number in found.items()}
+        record.write(index, row)
 
 
-def _sweep(config: Config, grid: Gridworld, mdp, name: str, alphas: torch.Tensor):
-    log_prior = PRIORS[name](grid)
-    solution = tabular.soft_value_iteration(mdp, log_prior, alphas.unsqueeze(-1), config.discount)
-    log_policy = solution.log_policy  # [M, S, A]
-    reward_only = tabular.evaluate_policy(mdp, log_policy, config.discount)
-    objective = tabular.start_value(mdp, solution.value)
-    returns = tabular.start_value(mdp, reward_only)
-    visits = tabular.visitation(mdp, log_policy, config.discount)
-    bridge, detour = (
-        visits[:, grid.state_at[cell]] for cell in (MIDDLE_OF_BRIDGE, MIDDLE_OF_DETOUR)
-    )
-    yield "return", returns
-    yield "objective", objective
-    yield "kl", (returns - objective) / alphas
-    yield "bridge", bridge / (bridge + detour)
+def _measure(
+    grid: Gridworld,
+    mdp: TabularMDP,
+    log_prior: Tensor,
+    q: Tensor,
+    value: Tensor,
+    alpha: float,
+    discount: float,
+) -> dict[str, float]:
+    """The glossary's section on metrics has the equation of each key."""
+    log_policy = boltzmann_log_policy(q, log_prior, alpha)
+    earned = tabular.evaluate_policy(mdp, log_policy, discount)
+    visits = tabular.visitation(mdp, log_policy, discount)
+    acting = (
+        visits * mdp.continues / (1.0 - discount)
+    )  # expected discounted visits in which it acts
+    bridge, detour = (float(visits[grid.state_at[c]]) for c in (MIDDLE_OF_BRIDGE, MIDDLE_OF_DETOUR))
+    return {
+        "return": float(tabular.start_value(mdp, earned)),
+        "objective": float(tabular.start_value(mdp, value)),
+        "kl": float((acting * categorical_kl(log_policy, log_prior)).sum()),
+        "bridge": bridge / (bridge + detour),
+    }
 
 
 def reference_curves(folder: Path) -> dict[str, Curve]:

@@ -83,5 +83,5 @@ def draw_transfer(figure: Figure | SubFigure, curves: dict[str, Curve]) -> None:
     ax.axhline(1.0, color=PALETTE["muted"], linewidth=0.8, linestyle=":")
     ax.set_xlabel("episodes of a new task")
     ax.set_ylabel("return / best return")
-    ax.set_title("The same learner with four habits, 20 seeds, mean and 95 % interval")
-    ax.legend(loc=(0.7, 0.12))
+    ax.set_title("The same learner on new goals, with four habits (20 seeds, 95% intervals)")
+    ax.legend(loc=(0.7, 0.38))

@@ -42,6 +42,15 @@ class Config:
     step_reward: float = 0.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.discount < 1.0:
+            raise ValueError(f"discount must lie in [0, 1), got {self.discount}")
+        if not self.walks or min(*self.walks, self.num_steps, self.num_seeds) < 1:
+            raise ValueError(
+                "walks, num_steps and num_seeds must be positive, got "
+                f"{self.walks}, {self.num_steps}, {self.num_seeds}"
+            )
+
 
 PRESETS = {
     "smoke": Config(num_steps=60, walks=(1, 16, 64), num_seeds=3),
@@ -66,6 +75,18 @@ def random_walks(config: Config, num_walks: int, seed: int) -> Sequence:
         return action, torch.full((num_walks,), -math.log(mdp.num_actions))
 
     return collect(env, act, config.num_steps)[0]
+
+
+def mean_by_state(walks: Sequence, returns: Tensor, num_states: int) -> Tensor:
+    """The mean return from each state [S], over all visits in the first half of each walk.
+
+    Later returns miss what lies beyond the last step.
+    """
+    early = slice(0, len(returns) // 2)
+    states, values = walks.obs[early].flatten(), returns[early].flatten().double()
+    total = torch.zeros(num_states, dtype=values.dtype, device=values.device)
+    count = torch.bincount(states, minlength=num_states).clamp(min=1)
+    return total.index_add_(0, states, values) / count
 
 
 def exact_value(config: Config) -> Tensor:
@@ -119,7 +140,7 @@ def plot(folder: Path, reference: dict[str, Curve] | None = None) -> Figure:
     figure = Figure(figsize=SIZES["single"], layout="constrained")
     ax = figure.subplots()
     if reference:
-        plot_reference(ax, *reference["error"], "shipped, 20 seeds")
+        plot_reference(ax, *reference["error"], "shipped")
     label = f"your returns, {load_config(folder)['num_seeds']} seeds"
     axes = {"x_label": "random walks averaged", "y_label": "absolute error of the value"}
     plot_curves(ax, walks, errors, label, PALETTE["ours"], **axes)
@@ -127,6 +148,6 @@ def plot(folder: Path, reference: dict[str, Curve] | None = None) -> Figure:
     ax.plot(walks, start / np.sqrt(walks / walks[0]), ":", color=PALETTE["muted"], label="1 / √n")
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_title("Mean error and its 95 % interval")
+    ax.set_title("Mean error and its 95% interval")
     ax.legend()
     return figure

@@ -3,7 +3,7 @@
 Tasks are goals on one map. Several are solved exactly and turned into a prior (`grid_priors`), then
 sampled soft Q-learning meets a goal that was held out. Compared are four priors for the same table,
 learning rate and alpha: uniform, and learned on all other goals of the house, on those of the same
-room, and on those of another room.
+room, and on those of another room. Each is measured on several held-out goals.
 
 The measure is exact: every few steps the current policy of each seed is evaluated by a linear
 solve, so a curve holds no sampling noise but that of learning.
@@ -28,7 +28,7 @@ from torch import Tensor
 from rlcourse.envs.gridworld import Gridworld
 from rlcourse.envs.tabular_env import TabularEnv
 from rlcourse.experiments.reference import Curve, curve_of
-from rlcourse.klrl import grid_priors, tabular
+from rlcourse.klrl import grid_priors, soft_q, tabular
 from rlcourse.ops.kl import boltzmann_log_policy
 from rlcourse.ops.targets import soft_q_learning_target
 from rlcourse.run.evaluate import Interval, interval
@@ -58,22 +58,39 @@ class Config:
     map: str = "four rooms"
     same_room: tuple[int, int, int, int] = (8, 11, 7, 11)  # rows from, to, columns from, to
     other_room: tuple[int, int, int, int] = (7, 11, 1, 5)
-    held_out: tuple[tuple[int, int], ...] = ((11, 11),)
+    held_out: tuple[tuple[int, int], ...] = ((8, 7), (8, 11), (10, 9), (11, 7), (11, 11))
     priors: tuple[str, ...] = ("uniform", "whole house", "same room", "other room")
     num_tasks: int | None = None  # goals that a prior is learned on; None takes all of its room
     num_seeds: int = 20
-    num_episodes: int = 150
-    max_steps: int = 400  # of an episode
-    alpha: float = 0.02
+    num_episodes: int = 300
+    max_steps: int = 100  # of an episode; the shortest way takes 13 to 20
+    alpha: float = 0.02  # of the new task
+    prior_alpha: float = 0.1  # of the tasks that a prior is learned on: larger, so that it is open
     discount: float = 0.97
     learning_rate: float = 0.5
     evaluate_every: int = 100  # environment steps
     threshold: float = 0.8  # of the best possible return
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("num_seeds", "num_episodes", "max_steps", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.num_tasks is not None and self.num_tasks < 1:
+            raise ValueError(f"num_tasks must be at least 1, or None for all, got {self.num_tasks}")
+        if not 0.0 < self.prior_alpha < math.inf:
+            raise ValueError(f"prior_alpha must be positive and finite, got {self.prior_alpha}")
+        if unknown := set(self.priors) - set(LABELS):
+            raise ValueError(f"unknown priors {sorted(unknown)}: there are {list(LABELS)}")
+        self.learner()
+
+    def learner(self) -> soft_q.Config:
+        """The settings of the learner, which checks them."""
+        return soft_q.Config(self.alpha, self.discount, self.learning_rate)
+
 
 PRESETS = {
-    "smoke": Config(num_seeds=3, num_episodes=3, max_steps=50),
+    "smoke": Config(num_seeds=2, num_episodes=3, held_out=((8, 7), (11, 11))),
     "laptop": Config(),
     "paper": Config(
         num_seeds=100, held_out=tuple((row, column) for row in range(8, 12) for column in (8, 11))
@@ -109,9 +126,9 @@ def make_prior(config: Config, name: str, held_out: tuple[int, int]) -> Tensor:
     if name not in rooms:
         raise ValueError(f"no prior is called {name!r}; there are {list(LABELS)}")
     goals = [cell for cell in free_cells(grid, rooms[name]) if cell != held_out]
-    if config.num_tasks is not None:
-        goals = goals[:: math.ceil(len(goals) / config.num_tasks)]
-    return grid_priors.from_tasks(grid, goals, config.alpha, config.discount)
+    if config.num_tasks is not None and config.num_tasks < len(goals):
+        goals = [goals[i * len(goals) // config.num_tasks] for i in range(config.num_tasks)]
+    return grid_priors.from_tasks(grid, goals, config.prior_alpha, config.discount)
 
 
 def run(
@@ -121,19 +138,23 @@ def run(
     policy: Callable[..., Tensor] = boltzmann_log_policy,
     target: Callable[..., Tensor] = soft_q_learning_target,
     progress: bool = True,
-) -> None:
-    """Runs, or resumes, every held-out goal, each in its own folder.
+    device: torch.device | str = "cpu",
+) -> bool:
+    """Runs, or resumes, every held-out goal, each in its own folder; False if interrupted.
 
     Args:
         config: what to compare.
         folder: receives config.json and one folder of metrics and checkpoint per goal.
         policy, target: the two pieces that the learner of notebook 01 writes; see `SoftQLearner`.
         progress: draw progress bars.
+        device: where to compute.
     """
     Record(folder, config)
-    for held_out in config.held_out:
-        if not _learn(config, _place(folder, held_out), held_out, policy, target, progress):
-            return
+    pieces = {"policy": policy, "target": target}
+    return all(
+        _learn(config, _place(folder, held_out), held_out, pieces, progress, device)
+        for held_out in config.held_out
+    )
 
 
 def _place(folder: Path, held_out: tuple[int, int]) -> Path:
@@ -144,20 +165,17 @@ def _learn(
     config: Config,
     folder: Path,
     held_out: tuple[int, int],
-    policy: Callable[..., Tensor],
-    target: Callable[..., Tensor],
+    pieces: dict[str, Callable[..., Tensor]],
     progress: bool,
+    device: torch.device | str,
 ) -> bool:
     """All priors and seeds of one goal, side by side in one batch; False if interrupted."""
-    mdp = Gridworld.named(config.map).with_goals([held_out]).mdp()
+    mdp = Gridworld.named(config.map).with_goals([held_out]).mdp().to(device)
     priors = torch.stack([make_prior(config, name, held_out) for name in config.priors])
-    priors = priors.repeat_interleave(config.num_seeds, 0)  # [B, S, A]
-    generators = [torch.Generator().manual_seed(config.seed + k) for k in (0, 1_000_003)]
+    priors = priors.repeat_interleave(config.num_seeds, 0).to(device)  # [B, S, A]
+    generators = [torch.Generator(device).manual_seed(config.seed + k) for k in (0, 1_000_003)]
     env = TabularEnv(mdp, len(priors), generators[0], config.max_steps)
-    settings = tabular.Config(config.alpha, config.discount, config.learning_rate)
-    learner = tabular.SoftQLearner(
-        settings, priors, len(priors), generators[1], policy=policy, target=target
-    )
+    learner = soft_q.SoftQLearner(config.learner(), priors, len(priors), generators[1], **pieces)
 
     def evaluate(step: int) -> dict[str, Tensor]:
         value = tabular.evaluate_policy(mdp, learner.log_policy().double(), config.discount)
@@ -185,11 +203,11 @@ def _learn(
 
 
 class Result(NamedTuple):
-    """What a finished run says, averaged over held-out goals."""
+    """What a finished run says."""
 
     episodes: np.ndarray  # [E] 0 .. num_episodes
-    value: dict[str, np.ndarray]  # prior -> [R, E] share of the best possible return
-    needed: dict[str, np.ndarray]  # prior -> [R] episodes until the threshold; nan if never
+    value: dict[str, np.ndarray]  # prior -> [goals, R, E] share of the best possible return
+    needed: dict[str, np.ndarray]  # prior -> [goals, R] episodes until the threshold; nan if never
 
 
 def load(folder: Path) -> Result:
@@ -200,13 +218,13 @@ def load(folder: Path) -> Result:
         ValueError: a run was interrupted; run the experiment again to go on.
     """
     config = _config(folder)
-    shares = np.stack([_share_of_best(config, folder, goal) for goal in config.held_out])
-    reached = shares >= config.threshold  # [goals, priors, R, E]
-    first = np.where(reached.any(-1), reached.argmax(-1), np.nan)
+    shares = np.stack([_share_of_best(config, folder, goal) for goal in config.held_out], axis=1)
+    reached = shares >= config.threshold  # [priors, goals, R, E]
+    needed = np.where(reached.any(-1), reached.argmax(-1), np.nan)
     return Result(
         np.arange(config.num_episodes + 1),
-        dict(zip(config.priors, shares.mean(0), strict=True)),
-        dict(zip(config.priors, first.mean(0), strict=True)),
+        dict(zip(config.priors, shares, strict=True)),
+        dict(zip(config.priors, needed, strict=True)),
     )
 
 
@@ -219,7 +237,10 @@ def _config(folder: Path) -> Config:
 
 
 def _share_of_best(config: Config, folder: Path, held_out: tuple[int, int]) -> np.ndarray:
-    """[priors, R, E] the exact return after e episodes, over the best possible return."""
+    """[priors, R, E] the exact return after e episodes, over the best possible return.
+
+    Between two evaluations it is interpolated over the episodes finished by then.
+    """
     metrics = load_metrics(_place(folder, held_out))
     if "episodes" not in metrics or metrics["episodes"][-1].min() < config.num_episodes:
         raise ValueError(
@@ -229,22 +250,50 @@ def _share_of_best(config: Config, folder: Path, held_out: tuple[int, int]) -> n
     mdp = Gridworld.named(config.map).with_goals([held_out]).mdp()
     best = float(tabular.start_value(mdp, tabular.optimal_value(mdp, config.discount)))
     episodes = np.arange(config.num_episodes + 1)
-    rows = [np.searchsorted(count, episodes) for count in finished]  # first evaluation since
-    shares = np.stack([returns[row] for returns, row in zip(value, rows, strict=True)]) / best
+    runs = zip(finished, value, strict=True)
+    shares = np.stack([np.interp(episodes, *_last_of_each(*run)) for run in runs]) / best
     return shares.reshape(len(config.priors), config.num_seeds, -1)
 
 
+def _last_of_each(count: np.ndarray, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the evaluations at the same number of episodes, the last."""
+    last = np.append(np.flatnonzero(np.diff(count)), len(count) - 1)
+    return count[last], returns[last]
+
+
 def reference_curves(folder: Path) -> dict[str, Curve]:
-    """What is shipped in data/curves: one curve per prior."""
+    """What is shipped in data/curves: one curve per prior, averaged over goals."""
     result = load(folder)
-    return {name: curve_of(result.episodes, runs) for name, runs in result.value.items()}
+    return {name: curve_of(result.episodes, runs.mean(0)) for name, runs in result.value.items()}
 
 
 def episodes_needed(folder: Path) -> dict[str, Interval]:
-    """Mean episodes until the threshold, with intervals; runs that never reach it count in full."""
+    """Mean episodes until the threshold, averaged over goals, with intervals over seeds.
+
+    A run that never gets there counts as the number of episodes it had.
+    """
     limit = _config(folder).num_episodes
     needed = load(folder).needed
-    return {name: interval(np.nan_to_num(runs, nan=limit)) for name, runs in needed.items()}
+    return {name: interval(np.nan_to_num(runs, nan=limit).mean(0)) for name, runs in needed.items()}
+
+
+def table(folder: Path) -> str:
+    """The episodes needed as text: the mean with its interval, then each goal's mean."""
+    config, result = _config(folder), load(folder)
+    goals = "".join(f"{goal!s:>9}" for goal in config.held_out)
+    title = f"episodes until {config.threshold:.0%}"
+    lines = [f"{title:28}{'mean':>6}{'95% interval':>17}{goals}"]
+    for name, found in episodes_needed(folder).items():
+        each = "".join(_or_never(runs, config.num_episodes) for runs in result.needed[name])
+        span = f"[{found.low:.0f}, {found.high:.0f}]"
+        lines.append(f"{LABELS[name]:28}{found.mean:6.0f}{span:>17}{each}")
+    return "\n".join(lines)
+
+
+def _or_never(runs: np.ndarray, limit: int) -> str:
+    if np.isnan(runs).all():
+        return f"{'never':>9}"
+    return f"{np.nan_to_num(runs, nan=limit).mean():9.0f}"
 
 
 def plot(folder: Path, reference: dict[str, Curve] | None = None) -> Figure:
@@ -253,22 +302,22 @@ def plot(folder: Path, reference: dict[str, Curve] | None = None) -> Figure:
     figure = Figure(figsize=SIZES["wide"], layout="constrained")
     curves, bars = figure.subplots(1, 2, width_ratios=(2, 1))
     for curve in (reference or {}).values():
-        label = "dashed: shipped, 20 seeds"
+        label = "dashed: shipped"
         plot_reference(curves, curve.x, curve.mean, curve.low, curve.high, label)
     for name, runs in result.value.items():
         plot_curves(
             curves,
             result.episodes,
-            runs,
+            runs.mean(0),
             LABELS[name],
             COLORS[name],
             x_label="episodes of the new task",
             y_label="return / best return",
         )
     curves.axhline(config.threshold, color=PALETTE["muted"], linewidth=0.8, linestyle=":")
-    curves.set_title(f"A new goal, {config.num_seeds} seeds, mean and 95 % interval")
+    curves.set_title(f"{len(config.held_out)} new goals, {config.num_seeds} seeds each")
     if reference:
-        curves.legend(handles=[curves.get_lines()[0]], loc=(0.58, 0.12))
+        curves.legend(handles=[curves.get_lines()[0]], loc=(0.5, 0.42))
     _plot_needed(bars, episodes_needed(folder), config)
     return figure
 
@@ -278,7 +327,7 @@ def _plot_needed(ax: Axes, needed: dict[str, Interval], config: Config) -> None:
         spread = [[found.mean - found.low], [found.high - found.mean]]
         ax.barh(place, found.mean, color=COLORS[name], height=0.6)
         ax.errorbar(found.mean, place, xerr=spread, color=PALETTE["text"], capsize=3)
-        text = "never" if found.low >= config.num_episodes else f"{found.mean:.0f}"
+        text = f"{found.mean:.0f}"
         inside = found.mean > 0.8 * config.num_episodes
         color, shift = ("white", -8) if inside else (PALETTE["text"], 8)
         ax.annotate(

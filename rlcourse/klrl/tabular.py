@@ -1,4 +1,4 @@
-"""KL-regularized reinforcement learning on tabular problems, exactly and from samples.
+"""KL-regularized reinforcement learning on tabular problems, exactly. From samples: `soft_q`.
 
 Source: Tirumala et al., "Behavior Priors for Efficient Reinforcement Learning" (arXiv 2010.14274),
 whose objective is
@@ -19,13 +19,10 @@ With V = 0 at terminal states, its optimum solves
 Everything takes leading batch dimensions: an alpha of shape [M, 1] solves M problems at once.
 
 Deviations: the paper trains neural networks; here the same equations are solved on tables.
-`SoftQLearner` is the sampled form of the backup (Q-learning with a soft value), which the paper
-does not name.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -33,8 +30,6 @@ from torch import Tensor
 
 from rlcourse.envs.mdp import TabularMDP
 from rlcourse.ops.kl import boltzmann_log_policy, categorical_kl, soft_value
-from rlcourse.ops.targets import soft_q_learning_target
-from rlcourse.types import Step, Transition
 
 
 class Solution(NamedTuple):
@@ -74,8 +69,8 @@ def backup_dense(
 
 def soft_backup(
     mdp: TabularMDP,
-    value: Float[Tensor, "*M S"],
-    log_prior: Float[Tensor, "*M S A"],
+    value: Float[Tensor, "*#M S"],
+    log_prior: Float[Tensor, "*#M S A"],
     alpha: float | Tensor,
     discount: float,
 ) -> tuple[Float[Tensor, "*M S A"], Float[Tensor, "*M S"]]:
@@ -86,7 +81,7 @@ def soft_backup(
 
 def soft_value_iteration(
     mdp: TabularMDP,
-    log_prior: Float[Tensor, "*M S A"],
+    log_prior: Float[Tensor, "*#M S A"],
     alpha: float | Tensor,
     discount: float,
     *,
@@ -108,11 +103,17 @@ def soft_value_iteration(
         initial_value: a first guess, for example the solution of a similar problem.
 
     Raises:
-        ValueError: for a discount outside [0, 1), a prior over other actions, or an alpha that is
-            not positive. RuntimeError: when the tolerance is not reached within `max_iterations`.
+        ValueError: for a discount outside [0, 1), a prior over other actions, an alpha that is not
+            positive or lacks its last axis, or values that become infinite.
+        RuntimeError: when the tolerance is not reached within `max_iterations`.
     """
     _check_problem(mdp, log_prior, discount)
     alpha = torch.as_tensor(alpha, dtype=log_prior.dtype, device=log_prior.device)
+    if alpha.ndim and alpha.shape[-1] != 1:
+        raise ValueError(
+            f"alpha must be a number, or [M, 1] for M problems, got {list(alpha.shape)}: "
+            "add the last axis with alpha[:, None]"
+        )
     model = (mdp.expected_reward(), mdp.transition_tensor()) if dense else None
     batch = torch.broadcast_shapes(alpha.shape[:-1], log_prior.shape[:-2])
     value = log_prior.new_zeros(*batch, mdp.num_states) if initial_value is None else initial_value
@@ -152,48 +153,58 @@ def optimal_value(
 
 def evaluate_policy(
     mdp: TabularMDP,
-    log_policy: Float[Tensor, "*M S A"],
+    log_policy: Float[Tensor, "*#M S A"],
     discount: float,
     *,
-    log_prior: Float[Tensor, "*M S A"] | None = None,
-    alpha: float | Tensor = 0.0,
+    log_prior: Float[Tensor, "*#M S A"] | None = None,
+    alpha: float | Tensor | None = None,
 ) -> Float[Tensor, "*M S"]:
     """The exact value of a policy, V = (I - gamma P_pi)^-1 (r_pi - alpha KL), by one linear solve.
 
-    With alpha = 0 this is the ordinary value. Cubic in S; `evaluate_policy_iteratively` is linear
-    in the transitions.
+    Cubic in S; `evaluate_policy_iteratively` is linear in the transitions.
+
+    Args:
+        mdp: the problem.
+        log_policy: log pi(a|s).
+        discount: gamma in [0, 1).
+        log_prior, alpha: of the KL, given together; without them this is the ordinary value.
+
+    Raises:
+        ValueError: for one of log_prior and alpha without the other, or a policy that takes an
+            action which the prior excludes, so that the value is -infinity.
     """
-    policy = log_policy.exp()
-    reward = _policy_reward(mdp, policy, log_policy, log_prior, alpha)
-    kernel = _policy_kernel(mdp, policy)
+    reward = _policy_reward(mdp, log_policy, log_prior, alpha).unsqueeze(-1)  # [..., S, 1]
+    kernel = _policy_kernel(mdp, log_policy.exp())
     system = torch.eye(mdp.num_states, dtype=kernel.dtype, device=kernel.device) - discount * kernel
-    return torch.linalg.solve(system, reward)
+    batch = torch.broadcast_shapes(system.shape[:-2], reward.shape[:-2])
+    solved = torch.linalg.solve(system.expand(*batch, -1, -1), reward.expand(*batch, -1, -1))
+    return solved.squeeze(-1)
 
 
 def evaluate_policy_iteratively(
     mdp: TabularMDP,
-    log_policy: Float[Tensor, "*M S A"],
+    log_policy: Float[Tensor, "*#M S A"],
     discount: float,
     *,
-    log_prior: Float[Tensor, "*M S A"] | None = None,
-    alpha: float | Tensor = 0.0,
+    log_prior: Float[Tensor, "*#M S A"] | None = None,
+    alpha: float | Tensor | None = None,
     tolerance: float = 1e-8,
     max_iterations: int = 100_000,
 ) -> Float[Tensor, "*M S"]:
     """The same value by repeated backups, for problems too large for a linear solve.
 
     Raises:
+        ValueError: as `evaluate_policy`.
         RuntimeError: when the tolerance is not reached within `max_iterations`.
     """
     policy = log_policy.exp()
-    penalty = _kl_penalty(log_policy, log_prior, alpha)
-    value, _ = _fixed_point(
-        lambda value: mdp.continues * ((policy * backup(mdp, value, discount)).sum(-1) - penalty),
-        policy.new_zeros(policy.shape[:-1]),
-        discount,
-        tolerance,
-        max_iterations,
-    )
+    reward = _policy_reward(mdp, log_policy, log_prior, alpha)
+    onward = (mdp.continues.unsqueeze(-1) * policy).unsqueeze(-1) * mdp.probabilities  # [.., S,A,K]
+
+    def sweep(value: Tensor) -> Tensor:
+        return reward + discount * (onward * value[..., mdp.successors]).sum((-1, -2))
+
+    value, _ = _fixed_point(sweep, torch.zeros_like(reward), discount, tolerance, max_iterations)
     return value
 
 
@@ -231,6 +242,11 @@ def _fixed_point(
     for _ in range(max_iterations):
         previous, value = value, sweep(value)
         residuals.append((value - previous).abs().amax())
+        if not torch.isfinite(residuals[-1]):
+            raise ValueError(
+                f"values became {float(residuals[-1])} in sweep {len(residuals)}: look for a "
+                "reward, a prior or an alpha that is not finite"
+            )
         if residuals[-1] <= threshold:
             return value, torch.stack(residuals)
     raise RuntimeError(
@@ -251,21 +267,23 @@ def _check_problem(mdp: TabularMDP, log_prior: Tensor, discount: float) -> None:
         )
 
 
-def _kl_penalty(log_policy: Tensor, log_prior: Tensor | None, alpha: float | Tensor) -> Tensor:
-    if log_prior is None:
-        return log_policy.new_zeros(log_policy.shape[:-1])
-    return alpha * categorical_kl(log_policy, log_prior)
-
-
 def _policy_reward(
-    mdp: TabularMDP,
-    policy: Tensor,
-    log_policy: Tensor,
-    log_prior: Tensor | None,
-    alpha: float | Tensor,
+    mdp: TabularMDP, log_policy: Tensor, log_prior: Tensor | None, alpha: float | Tensor | None
 ) -> Tensor:
-    expected = (policy * mdp.expected_reward()).sum(-1)
-    return mdp.continues * (expected - _kl_penalty(log_policy, log_prior, alpha))
+    """r_pi - alpha KL [..., S], 0 in terminal states, whatever the policy does there."""
+    if (log_prior is None) != (alpha is None):
+        raise ValueError("give log_prior and alpha together, or neither")
+    reward = (log_policy.exp() * mdp.expected_reward()).sum(-1)
+    if log_prior is not None:
+        reward = reward - alpha * categorical_kl(log_policy, log_prior)
+    reward = torch.where(mdp.continues > 0, reward, 0.0)
+    if bool(torch.isinf(reward).any()):
+        state = int(torch.isinf(reward).nonzero()[0, -1])
+        raise ValueError(
+            f"in state {state} the policy takes an action that the prior excludes: the KL, and so "
+            "the value, is infinite"
+        )
+    return reward
 
 
 def _policy_kernel(mdp: TabularMDP, policy: Tensor) -> Tensor:
@@ -275,99 +293,3 @@ def _policy_kernel(mdp: TabularMDP, policy: Tensor) -> Tensor:
     kernel = policy.new_zeros(*policy.shape[:-1], mdp.num_states)
     successors = mdp.successors.flatten(1).expand(*policy.shape[:-1], -1)
     return kernel.scatter_add_(-1, successors, weight.flatten(-2))
-
-
-@dataclass(frozen=True)
-class Config:
-    """Sampled soft Q-learning."""
-
-    alpha: float = 0.05  # weight of the KL, in units of reward per nat
-    discount: float = 0.97  # gamma
-    learning_rate: float = 0.5  # of the table; high, since most maps here are deterministic
-
-    def __post_init__(self) -> None:
-        if self.alpha <= 0.0:
-            raise ValueError(f"alpha must be positive, got {self.alpha}")
-        if not 0.0 <= self.discount < 1.0:
-            raise ValueError(f"discount must lie in [0, 1), got {self.discount}")
-        if not 0.0 < self.learning_rate <= 1.0:
-            raise ValueError(f"learning_rate must lie in (0, 1], got {self.learning_rate}")
-
-
-class SoftQLearner:
-    """B independent learners, one per environment instance: a table Q [B, S, A] and any prior.
-
-    Acts with its own Boltzmann policy pi_0 exp(Q / alpha), so that before the first reward it
-    behaves like the prior. Learns by Q <- Q + learning_rate * (r + gamma * V(s') - Q) with the soft
-    value V. (backup), sampled
-
-    Args:
-        config: see `Config`.
-        log_prior: log pi_0, [S, A] for all learners, or [B, S, A] for each its own.
-        num_learners: B.
-        generator: draws the actions; on the device of `log_prior`.
-        policy: (q [B, A], log_prior [B, A], alpha) -> log-probabilities [B, A] to act with.
-        target: (reward [B], discount [B], next_q [B, A], next_log_prior [B, A], alpha) -> [B].
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        log_prior: Float[Tensor, "*#B S A"],
-        num_learners: int,
-        generator: torch.Generator,
-        policy: Callable[..., Tensor] = boltzmann_log_policy,
-        target: Callable[..., Tensor] = soft_q_learning_target,
-    ) -> None:
-        self.config, self._policy, self._target = config, policy, target
-        self.log_prior = log_prior.float().expand(num_learners, *log_prior.shape[-2:])
-        self.q = torch.zeros_like(self.log_prior, memory_format=torch.contiguous_format)
-        self._rows = torch.arange(num_learners, device=log_prior.device)
-        self._generator = generator
-
-    def log_policy(self) -> Float[Tensor, "B S A"]:
-        """The current policies of all learners."""
-        return self._policy(self.q, self.log_prior, self.config.alpha)
-
-    def act(self, step: Step) -> Tensor:
-        """Draws one action [B] per learner from its policy at `step.obs` [B]."""
-        here = (self._rows, step.obs)
-        policy = self._policy(self.q[here], self.log_prior[here], self.config.alpha).exp()
-        return torch.multinomial(policy, 1, generator=self._generator).squeeze(1)
-
-    def update(self, transition: Transition, valid: Tensor) -> dict[str, Tensor]:
-        """One step of soft Q-learning per learner where `valid` [B]; returns the mean absolute TD
-        error.
-        """
-        config, rows = self.config, self._rows
-        there = (rows, transition.next_obs)
-        discount = config.discount * transition.discount
-        target = self._target(
-            transition.reward, discount, self.q[there], self.log_prior[there], config.alpha
-        )
-        td_error = target - self.q[rows, transition.obs, transition.action]
-        td_error = torch.where(valid, td_error, 0.0)
-        self.q[rows, transition.obs, transition.action] += config.learning_rate * td_error
-        return {"td_error": td_error.abs().mean()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"q": self.q, "generator": self._generator.get_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises ValueError when the checkpoint belongs to a problem or a number of learners of
-        another size.
-        """
-        if state["q"].shape != self.q.shape:
-            raise ValueError(
-                f"the checkpoint's table is {tuple(state['q'].shape)} [B, S, A], "
-                f"this learner's {tuple(self.q.shape)}"
-            )
-        self.q = state["q"].to(self.q.device)
-        self._generator.set_state(state["generator"].cpu())
-
-
-PRESETS = {
-    "smoke": Config(),
-    "laptop": Config(),
-    "paper": Config(),  # the paper has no tabular experiment
-}

@@ -10,12 +10,13 @@ import shutil
 import uuid
 import zipfile
 from collections import OrderedDict
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from rlcourse.run.files import replacing
 
 FORMAT = 1
 
@@ -36,24 +37,15 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
     """
     path = Path(path)
     _check_plain(state, "state")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with replacing(path, before=lambda: _keep_as(path, previous_path(path))) as file:
             torch.save({"format": FORMAT, "state": state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            _keep_as(path, previous_path(path))
-        os.replace(temporary, path)
     except OSError as error:
         raise OSError(
             f"cannot write the checkpoint {path} ({error}); free space or choose a folder that"
             " you may write. An earlier checkpoint there is unharmed."
         ) from error
-    finally:
-        with suppress(OSError):  # the folder itself may be the trouble
-            temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -105,7 +97,9 @@ def _mend(path: Path) -> str:
 
 
 def _keep_as(path: Path, kept: Path) -> None:
-    """Give the file at `path` a second name without ever taking the first away."""
+    """Give the file at `path`, if there is one, a second name; the first is never taken away."""
+    if not path.exists():
+        return
     temporary = kept.with_name(f".{kept.name}.{uuid.uuid4().hex}")
     try:
         os.link(path, temporary)

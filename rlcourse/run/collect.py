@@ -19,7 +19,7 @@ def collect(
 
     Rows that begin in an episode's last observation are no real transitions: the action was
     ignored. They carry reward 0.0 and discount 0.0 here, so that nothing flows across them in a
-    return, and `is_real` tells them apart.
+    return; row t is one of them where `is_first` holds in row t + 1.
 
     Args:
         env: B instances.
@@ -44,9 +44,11 @@ def collect(
         discount = torch.where(step_t.is_first, 0.0, step_t.discount)
         rows.append((step_tm1.obs, action, step_t.reward, discount, step_tm1.is_first, log_prob))
         step_tm1 = step_t
-    return Sequence(*map(torch.stack, zip(*rows, strict=True)), final_obs=step_tm1.obs), step_tm1
+    return Sequence(*map(_stack, zip(*rows, strict=True)), final_obs=step_tm1.obs), step_tm1
 
 
-def is_real(sequence: Sequence, last: Step) -> Tensor:
-    """[T, B] False for the rows in which a new episode began instead of the action's effect."""
-    return ~torch.cat([sequence.is_first[1:], last.is_first.unsqueeze(0)])
+def _stack(rows: tuple[Any, ...]) -> Any:
+    """Stack T tensors, or T dicts of tensors entry by entry."""
+    if isinstance(rows[0], dict):
+        return {name: _stack(tuple(row[name] for row in rows)) for name in rows[0]}
+    return torch.stack(rows)

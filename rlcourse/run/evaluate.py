@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from rlcourse.types import Environment, Step
@@ -79,7 +80,7 @@ def evaluate(
 
 
 def interval(
-    values: np.ndarray | Tensor,
+    values: ArrayLike | Tensor,
     axis: int = 0,
     level: float = 0.95,
     method: Literal["bootstrap", "t"] = "bootstrap",
@@ -130,7 +131,7 @@ def interval(
     return Interval(mean, low.reshape(mean.shape), high.reshape(mean.shape))
 
 
-def _as_array(values: np.ndarray | Tensor) -> np.ndarray:
+def _as_array(values: ArrayLike | Tensor) -> np.ndarray:
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
     values = np.asarray(values, dtype=np.float64)

@@ -37,7 +37,7 @@ def run_loop(
     log_every: int = 1_000,
     evaluate: Callable[[int], Mapping[str, Metric]] | None = None,
     evaluate_every: int = 10_000,
-    until: Callable[[], bool] | None = None,
+    until: Callable[[], bool] = lambda: False,
     progress: bool = True,
     label: str = "",
 ) -> int:
@@ -69,10 +69,9 @@ def run_loop(
     _check_counts(num_steps=num_steps, **{f"{name}_every": count for name, count in every.items()})
     run = _Run(env, agent, record, Path(checkpoint_path) if checkpoint_path else None)
     books = run.start(num_steps, evaluate)
-    ended = until or (lambda: False)
     bar = tqdm(desc=label, total=num_steps, initial=books.num_done, disable=not progress)
     with bar, _deferred_interrupt() as interrupted:
-        while not (books.num_done == num_steps or interrupted() or ended()):
+        while not (books.num_done == num_steps or interrupted() or until()):
             run.advance()
             due = {name: books.num_done % count == 0 for name, count in every.items()}
             metrics = books.pop_means() if due["log"] else {}
@@ -82,7 +81,8 @@ def run_loop(
                 run.save()
             bar.update()
         run.save()
-    if books.num_done < num_steps and not ended():
+        bar.total = books.num_done if until() else num_steps  # a bar that falls short ends in red
+    if books.num_done < num_steps and not until():
         print(_how_to_resume(books.num_done, num_steps, run.checkpoint_path), file=sys.stderr)
     return books.num_done
 

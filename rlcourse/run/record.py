@@ -11,7 +11,6 @@ write the same bytes.
 import dataclasses
 import json
 import os
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Metric = float | int | Tensor | np.ndarray | list[float]
+from rlcourse.run.files import write_whole
+
+Metric = float | int | np.number | Tensor | np.ndarray | list[float]
 
 
 class NonFiniteMetric(ArithmeticError):  # noqa: N818 (named for what it reports)
@@ -92,7 +93,7 @@ class Record:
     def rewind(self, step: int) -> None:
         """Drop the lines after `step`, which a run resumed there will write again."""
         kept = [row for row in _rows(self._path) if row["step"] <= step]
-        _write_whole(self._path, "".join(json.dumps(row) + "\n" for row in kept))
+        write_whole(self._path, "".join(json.dumps(row) + "\n" for row in kept))
         self.last_step = kept[-1]["step"] if kept else None
 
 
@@ -198,7 +199,7 @@ def _plain_config(config: Any) -> dict[str, Any]:
 def _keep_config(folder: Path, fields: dict[str, Any]) -> None:
     path = folder / "config.json"
     if not path.exists():
-        _write_whole(path, json.dumps(fields, indent=2) + "\n")
+        write_whole(path, json.dumps(fields, indent=2) + "\n")
         return
     try:
         kept = json.loads(path.read_text())
@@ -217,15 +218,3 @@ def _keep_config(folder: Path, fields: dict[str, Any]) -> None:
             f"{folder} holds a run with another configuration ({'; '.join(differing)}): choose"
             " another folder, or delete this one to start anew"
         )
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

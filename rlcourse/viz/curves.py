@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
@@ -60,7 +59,7 @@ def plot_curves(
 def plot_reference(
     ax: Axes, x: ArrayLike, mean: ArrayLike, low: ArrayLike, high: ArrayLike, label: str
 ) -> Line2D:
-    """Draws a curve shipped with the course, dashed and underneath, with its interval [low, high].
+    """Draws a curve shipped with the course: thin dashes on top, its interval [low, high] beneath.
 
     Args:
         ax: where to draw.
@@ -71,7 +70,7 @@ def plot_reference(
         ValueError: for shapes that do not fit, an empty label, or a number that is not finite.
     """
     line = plot_band(ax, x, mean, low, high, label, "reference", zorder=1.0)
-    line.set(linewidth=1.6, dashes=(4, 2))
+    line.set(linewidth=1.1, dashes=(3, 3), color=PALETTE["text"], zorder=4.0)
     return line
 
 
@@ -129,25 +128,6 @@ def label_lines(ax: Axes) -> None:
             va="center",
             annotation_clip=False,
         )
-
-
-def smooth(runs: ArrayLike, window: int) -> Float[NDArray, "*R T"]:
-    """The mean of the last `window` points, of fewer at the start: it never looks ahead.
-
-    Args:
-        runs: [..., T].
-        window: number of points, at least 1.
-
-    Raises:
-        ValueError: for a window below 1.
-    """
-    if window < 1:
-        raise ValueError(f"window must be at least 1, got {window}")
-    values = np.asarray(runs, dtype=float)
-    total = np.cumsum(values, axis=-1)
-    total[..., window:] -= total[..., :-window].copy()
-    count = np.minimum(np.arange(1, values.shape[-1] + 1), window)
-    return total / count
 
 
 def _checked_runs(x: ArrayLike, runs: ArrayLike, label: str) -> tuple[NDArray, NDArray]:

@@ -5,7 +5,6 @@ downwards, cell (0, 0) spans [0, 1] x [0, 1]. Tensors may live on any device.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,30 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import Colormap, PowerNorm, to_rgba
-from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 from matplotlib.patches import Circle, PathPatch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.pyplot import figure
 from matplotlib.transforms import Affine2D
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from rlcourse.envs.gridworld import MOVES, Gridworld
-from rlcourse.viz.style import PALETTE, SIZES, VALUE_COLORMAP, visit_colormap
+from rlcourse.viz.style import PALETTE, VALUE_COLORMAP, visit_colormap
 
 _MARKERS = {"G": ("*", "goal", 0.78), "X": ("X", "pit", 0.48)}  # marker, role, share of the cell
 _LEAST_PROBABILITY = 0.02  # arrows below are left out
-
-
-class Solved(Protocol):
-    """A solution of a tabular problem, as `klrl.tabular.Solution`."""
-
-    @property
-    def value(self) -> Tensor: ...  # [S]
-
-    @property
-    def log_policy(self) -> Tensor: ...  # [S, A]
 
 
 def draw_grid(ax: Axes, grid: Gridworld, *, symbols: bool = True) -> None:
@@ -157,31 +143,6 @@ def draw_path(ax: Axes, grid: Gridworld, states: Iterable[int], *, color: str = 
         solid_joinstyle="round",
     )
     ax.plot(*cells[-1, ::-1], marker="o", color=color, markeredgecolor="white", zorder=4.6)
-
-
-def panel(grid: Gridworld, solution: Solved, visitation: ArrayLike, title: str = "") -> Figure:
-    """Draws the trio of the course: policy, value and visitation of one solution, side by side.
-
-    Args:
-        grid: the map.
-        solution: with `log_policy` [S, A] and `value` [S].
-        visitation: [S].
-        title: above all three.
-
-    Raises:
-        ValueError: as the drawings do.
-    """
-    width = SIZES["wide"][0]
-    fig = figure(figsize=(width, 0.9 + 0.31 * width * grid.height / grid.width))
-    axes = fig.subplots(1, 3)
-    draw_policy(axes[0], grid, _numpy(solution.log_policy.exp()))
-    draw_values(axes[1], grid, solution.value)
-    draw_visitation(axes[2], grid, visitation)
-    for ax, name in zip(axes, ("policy", "value", "visitation"), strict=True):
-        ax.set_title(name)
-    if title:
-        fig.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    return fig
 
 
 def arrow_outline(

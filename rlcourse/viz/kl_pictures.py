@@ -60,7 +60,7 @@ def one_state_objective(q: Sequence[float], alphas: Sequence[float]) -> Figure:
     ax.set_ylabel("E[Q] − α KL  (reward)")
     ax.set_ylim(-0.8, 1.05)
     ax.set_title("The objective in one state")
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower center")
     return figure
 
 
@@ -69,7 +69,7 @@ def policy_against_alpha(
 ) -> Figure:
     """The probability of each action against alpha, with the two limits dotted."""
     alphas = np.logspace(-2, 2, 120)
-    curves = torch.stack([policy_of(q, log_prior, float(a)).exp() for a in alphas])  # [N, A]
+    curves = torch.stack([policy_of(q, log_prior, float(a)).exp() for a in alphas]).cpu()  # [N, A]
     cold, hot = limit_log_policies(q, log_prior)
     figure = Figure(figsize=SIZES["single"], layout="constrained")
     ax = figure.subplots()
@@ -98,7 +98,7 @@ def perturbed_policies(
     distances, losses = [], []
     for size in torch.logspace(-1.5, 0.7, num_policies):
         noise = torch.randn(log_policy.shape, generator=generator, dtype=log_policy.dtype)
-        changed = (log_policy + size * noise).log_softmax(-1)
+        changed = (log_policy + size * noise.to(log_policy.device)).log_softmax(-1)
         distances.append(float((categorical_kl(changed, log_policy) * mdp.continues).mean()))
         losses.append(best - float(start_value(mdp, value_of(changed))))
     figure = Figure(figsize=SIZES["single"], layout="constrained")

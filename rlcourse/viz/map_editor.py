@@ -10,7 +10,8 @@ from rlcourse.envs.gridworld import Gridworld
 from rlcourse.viz.style import PALETTE
 
 TOOLS = {"wall": "#", "floor": ".", "goal": "G", "pit": "X", "start": "S"}
-_GLYPHS = {"#": "", ".": "", "G": "★", "X": "✕", "S": "○"}
+# A space that does not break: JupyterLab keeps the old glyph where the description is empty.
+_GLYPHS = {"#": "\u00a0", ".": "\u00a0", "G": "★", "X": "✕", "S": "○"}
 _NAMES = {symbol: name for name, symbol in TOOLS.items()}
 _HINT = "Click a cell to draw what is chosen above; click it again to put floor there."
 _SIDE = 26  # of a button, in pixels

@@ -44,16 +44,12 @@ PALETTE: Mapping[str, str] = MappingProxyType(
 SIZES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         "wide": (9.0, 3.2),
-        "full": (9.0, 4.8),
         "single": (6.0, 3.6),
-        "small": (4.2, 3.0),
-        "square": (4.2, 4.2),
     }
 )
 
 # Lightness falls or rises steadily in each, so they also read in gray.
 VALUE_COLORMAP = "viridis"
-DIVERGING_COLORMAP = "RdBu_r"
 _VISIT_ANCHORS = ("#F6F7F9", "#BBD9EC", "#5BA3CF", "#0072B2", "#0B3A66")
 _COST_ANCHORS = ("#FFFFFF", "#FFF0CC", "#FBD27A", "#E69F00")
 

@@ -12,8 +12,10 @@ import pytest
 from rlcourse import __main__ as command_line
 from rlcourse.course import build as builder
 from rlcourse.course import commands, doctor
+from rlcourse.course.execute import execute
 from rlcourse.course.outline import find_lesson
 from rlcourse.course.requirements import Need
+from rlcourse.experiments import reference
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def experiment(monkeypatch):
     """A fake experiment "bandit" that writes down its config."""
     module = types.ModuleType("bandit", doc="A bandit.\n\nMore.")
     module.Config, module.PRESETS = Config, {"smoke": Config(num_seeds=1), "laptop": Config()}
-    module.run = lambda config, folder: (folder / "config.txt").write_text(repr(config))
+    module.run = lambda config, folder: bool((folder / "config.txt").write_text(repr(config)))
     module.plot = lambda folder: Figure()
     helper = types.ModuleType("helper")
     monkeypatch.setattr(commands, "_module_names", lambda: ["bandit", "helper"])
@@ -77,6 +79,77 @@ def test_run_shows_what_the_package_refuses_and_hides_no_bug(experiment, tmp_pat
     module.run = lambda config, folder: find_lesson("nothing")
     assert command_line.main(["run", "bandit", "--out", str(tmp_path)]) == 1
     assert "no lesson 'nothing'" in capsys.readouterr().err
+
+
+def refuse(error):
+    """A function of this package's that refuses what it is given."""
+
+    def refuses(*args):
+        if isinstance(error, FileNotFoundError):
+            raise error
+        find_lesson(str(error))
+
+    return refuses
+
+
+@pytest.mark.parametrize("step", ["run", "reference_curves", "plot"])
+@pytest.mark.parametrize("error", [ValueError("nothing"), FileNotFoundError("nothing there")])
+def test_whatever_an_experiment_refuses_is_a_message(experiment, step, error, tmp_path, capsys):
+    module = commands.find_experiment("bandit")
+    module.reference_curves = lambda folder: pytest.fail("not asked for")
+    setattr(module, step, refuse(error))
+    options = ["--reference"] if step == "reference_curves" else []
+    assert command_line.main(["run", "bandit", "--out", str(tmp_path), *options]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert str(error) in said
+
+
+def test_an_interrupted_run_is_not_drawn(experiment, tmp_path):
+    module = commands.find_experiment("bandit")
+    module.run = lambda config, folder: False
+    module.plot = module.reference_curves = lambda folder: pytest.fail("it is not finished")
+    assert command_line.main(["run", "bandit", "--reference", "--out", str(tmp_path)]) == 130
+    module.run, module.plot = lambda config, folder: None, lambda folder: Figure()
+    assert command_line.main(["run", "bandit", "--out", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--preset", "smoke"], "num_seeds"),
+        (["--seeds", "7"], "num_seeds"),
+        (["--alpha", "0.1"], "alpha"),
+    ],
+    ids=str,
+)
+def test_only_laptop_unchanged_is_shipped(experiment, options, says, monkeypatch, tmp_path, capsys):
+    module = commands.find_experiment("bandit")
+    module.reference_curves = lambda folder: {"curve": folder}
+    saved = []
+    monkeypatch.setattr(reference, "save_reference", lambda name, curves: saved.append(name))
+    out = ["--reference", "--out", str(tmp_path / "out")]
+    assert command_line.main(["run", "bandit", *options, *out]) == 1
+    said = capsys.readouterr().err
+    assert "made at laptop, unchanged" in said
+    assert said.endswith(f"sets {says}\n")
+    assert not (tmp_path / "out").exists()  # refused before it is run
+    assert saved == []
+    assert command_line.main(["run", "bandit", *out]) == 0
+    assert saved == ["bandit"]
+
+
+def test_an_experiment_without_curves_ships_none(experiment, tmp_path, capsys):
+    assert command_line.main(["run", "bandit", "--reference", "--out", str(tmp_path)]) == 1
+    assert "ships no curves" in capsys.readouterr().err
+
+
+def test_run_writes_the_figure_where_it_is_wanted(experiment, tmp_path, capsys):
+    picture, out = tmp_path / "pictures" / "bandit.png", ["--out", str(tmp_path / "out")]
+    assert command_line.main(["run", "bandit", *out, "--figure", str(picture)]) == 0
+    assert picture.read_text() == (tmp_path / "out" / "figure.png").read_text() == "picture"
+    assert command_line.main(["run", "bandit", *out, "--figure", str(tmp_path / "b.odd")]) == 1
+    assert "must end in one of .png, .pdf, .svg" in capsys.readouterr().err
 
 
 def test_run_help_lists_the_experiments_settings(experiment, capsys):
@@ -131,6 +204,26 @@ def test_check_prints_drift_and_the_mending_command(project, monkeypatch, capsys
     assert command_line.main(["build", "--check"]) == 0
 
 
+@pytest.mark.parametrize("missing", ["jupytext", "nbformat", "nbclient"])
+def test_a_missing_build_tool_names_the_command(project, missing, monkeypatch, capsys):
+    monkeypatch.setattr(builder, "checkout", lambda names: project)
+    monkeypatch.setattr(builder, "execute", execute)  # the fixture's pretends
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert command_line.main(["build"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {missing} is missing")
+    assert "python -m pip install -r requirements-dev.txt" in said
+
+
+def test_a_missing_package_that_is_no_build_tool_is_a_bug(monkeypatch):
+    def fail(names):
+        raise ModuleNotFoundError("no module", name="rlcourse.nothing")
+
+    monkeypatch.setattr(builder, "checkout", fail)
+    with pytest.raises(ModuleNotFoundError):
+        command_line.main(["build", "--check"])
+
+
 def test_build_works_in_a_clone_only(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(builder, "__file__", str(tmp_path / "rlcourse" / "course" / "build.py"))
     assert command_line.main(["build"]) == 1
@@ -146,6 +239,21 @@ def test_bench_runs_the_files_of_the_checkout(monkeypatch, tmp_path, capfd):
     assert command_line.main(["bench", "one"]) == 0
     assert "## one\n\n| a |" in capfd.readouterr().out
     assert command_line.main(["bench"]) == 1
+
+
+def test_bench_passes_a_figure_to_those_that_draw(monkeypatch, tmp_path, capfd):
+    folder, figures = tmp_path / "benchmarks", tmp_path / "figures"
+    folder.mkdir()
+    (folder / "plain.py").write_text("import sys; print('plain', sys.argv[1:])")
+    (folder / "drawn.py").write_text("import sys; print('drawn', sys.argv[1:])  # takes --figure")
+    monkeypatch.setattr(commands, "ROOT", tmp_path)
+    assert command_line.main(["bench", "--figures", str(figures)]) == 0
+    out = capfd.readouterr().out
+    assert "plain []" in out
+    assert f"drawn ['--figure', '{figures / 'drawn.png'}']" in out
+    assert figures.is_dir()
+    assert command_line.main(["bench"]) == 0
+    assert "drawn []" in capfd.readouterr().out
 
 
 def test_bench_without_a_checkout_is_a_clear_error(monkeypatch, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The time limit ends loops, leaves nothing behind, and passes results and errors on."""
 
 import contextlib
+import signal
 import threading
 import time
 
@@ -42,6 +43,30 @@ def test_python_loops_are_interrupted(function):
         run_limited(function, seconds=0.1)
     assert time.monotonic() - begin < 2
     assert threading.active_count() == threads
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals of POSIX")
+def test_an_interrupt_ends_the_answer_as_well():
+    """Ctrl-C in the caller's thread: the answer's own must not go on computing."""
+    done = threading.Event()
+
+    def busy():
+        for _ in range(2):
+            with contextlib.suppress(BaseException):  # swallows the first request to stop
+                while not done.is_set():
+                    pass
+
+    threads = threading.active_count()
+    main = threading.main_thread().ident
+    timer = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_limited(busy, seconds=20)
+        timer.join()
+        assert threading.active_count() == threads
+    finally:
+        done.set()
 
 
 def test_a_call_that_never_returns_is_left_behind():

@@ -49,6 +49,12 @@ BREACHES = {
     "a broken glossary link": ("#soft-value", "#hard-value", "glossary.md has no #hard-value"),
     "a tag that excuses": ('"nbval-check-output"', '"raises-exception"', "remove the tag"),
     "a skipped cell": ('"nbval-check-output"', '"nbval-skip"', "remove the tag"),
+    "a cell left out": ('"nbval-check-output"', '"skip-execution"', "remove the tag"),
+    "an ignored output": ('"nbval-check-output"', '"nbval-ignore-output"', "remove the tag"),
+    "an expected error": ('"nbval-check-output"', '"nbval-raises-exception"', "remove the tag"),
+    "a skipping comment": ("check(double)", "check(double)\n# NBVAL_SKIP", "NBVAL_SKIP: every"),
+    "an ignoring comment": ("print(double", "## NBVAL_IGNORE_OUTPUT\nprint(double", "or comment"),
+    "an excusing comment": ("print(double", "# NBVAL_RAISES_EXCEPTION\nprint(double", "comment"),
     "invalid Python": ("print(double(", "print(double((", "not valid Python"),
     "a late import": ("check(double)", "import os\ncheck(double)", "move it to the first"),
 }

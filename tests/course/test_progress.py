@@ -47,8 +47,16 @@ def test_two_kernels_keep_each_others_entries():
 
 @pytest.mark.parametrize(
     "damage",
-    [b'{"version": 1, "exer', b"", b"[]", b"\xff\xfe\x00", b'{"version": 1, "exercises": [1]}'],
-    ids=["cut", "empty", "list", "binary", "wrong"],
+    [
+        b'{"version": 1, "exer',
+        b"",
+        b"[]",
+        b"\xff\xfe\x00",
+        b'{"version": 1, "exercises": [1]}',
+        b'{"version": 1, "exercises": {"a": {"passed": true, "attempts": Infinity}}}',
+        b"[" * 200_000,
+    ],
+    ids=["cut", "empty", "list", "binary", "wrong", "infinite", "deep"],
 )
 def test_a_corrupt_file_is_moved_aside(damage, capsys):
     path = progress.progress_path()
@@ -90,6 +98,13 @@ def test_a_read_only_file_is_left_alone(capsys):
     assert path.read_bytes() == before
     assert "read-only" in capsys.readouterr().out
     assert progress.passed_exercises() == {"97.double", "97.other"}
+
+
+def test_what_was_passed_stays_passed_where_a_fail_cannot_be_saved():
+    progress.record("97.double", passed=True)
+    progress.progress_path().chmod(0o444)
+    progress.record("97.double", passed=False)
+    assert progress.passed_exercises() == PASSED
 
 
 def test_a_newer_file_is_left_alone(capsys):

@@ -132,6 +132,12 @@ def test_a_gpu_that_is_wanted_and_absent_is_a_warning(no_style, monkeypatch, cap
     assert setup.device().type == "cpu"
 
 
+def test_start_refuses_a_package_that_is_too_old(no_style, monkeypatch):
+    monkeypatch.setattr(setup, "needs", lambda: (Need("torch", ">=99.0", "2.13.0", "", False),))
+    with pytest.raises(ImportError, match="torch 2.13.0 is installed, >=99.0 is needed"):
+        setup.start("01_kl_regularized_rl")
+
+
 def test_an_unknown_preset_names_the_three(monkeypatch):
     monkeypatch.setenv("RLCOURSE_PRESET", "huge")
     with pytest.raises(ValueError, match="'huge' is unknown: set it to smoke, laptop or paper"):

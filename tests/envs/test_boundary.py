@@ -106,6 +106,18 @@ def test_ends_of_episodes(terminates, discount):
     assert [step.reward[1].item() for step in steps] == [0.0, 1.0, 1.0, 0.0, 1.0]
 
 
+def test_a_first_step_pays_nothing_whatever_the_environment_says():
+    class PaysForResets(SyncVectorEnv):
+        def step(self, actions):
+            obs, reward, *rest = super().step(actions)
+            return obs, reward + 5.0, *rest
+
+    env = GymnasiumBoundary(PaysForResets([toy()] * 2), "cpu", 0)
+    steps = [env.reset()] + [env.step(torch.zeros(2, dtype=torch.int64)) for _ in range(4)]
+    assert [bool(step.is_first[0]) for step in steps] == [True, False, False, True, False]
+    assert [step.reward[0].item() for step in steps] == [0.0, 6.0, 6.0, 0.0, 6.0]
+
+
 def test_types_and_shapes():
     env = boundary()
     assert isinstance(env, Environment)

@@ -1,5 +1,7 @@
 """Maps as text, their transition tables, and the batched environment that samples them."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -8,6 +10,8 @@ from rlcourse.envs.mdp import TabularMDP
 from rlcourse.envs.tabular_env import TabularEnv
 
 UP, RIGHT, DOWN, LEFT = range(4)
+NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_CUDA])]
 
 
 def make_env(text: str, num_envs: int = 1, seed: int = 0, max_steps: int = 100, **rewards):
@@ -80,6 +84,7 @@ def test_bad_edits_are_refused():
         grid.mdp(slip=1.5)
 
 
+@pytest.mark.usefixtures("without_type_checks")
 def test_an_mdp_names_what_does_not_fit():
     good = Gridworld.from_ascii("S.").mdp()
     with pytest.raises(
@@ -96,6 +101,29 @@ def test_an_mdp_names_what_does_not_fit():
         TabularMDP(
             good.reward, good.successors, good.probabilities, good.continues[:1], good.initial
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "says"),
+    [
+        ("reward", [[0.0, float("nan")]], r"reward must be finite, got nan at \[1, 0, 1\]"),
+        ("reward", [[float("-inf"), 0.0]], r"reward must be finite, got -inf at \[1, 0, 0\]"),
+        ("probabilities", [[2.0, -1.0]], r"must not be negative, got -1\.0 at \[1, 0, 1\]"),
+        ("initial", -1.0, r"initial must not be negative, got -1\.0 at \[1\]"),
+    ],
+)
+def test_an_mdp_refuses_numbers_that_cannot_be(name: str, values: float | list, says: str):
+    tensors = {
+        "reward": torch.zeros(2, 1, 2),
+        "successors": torch.tensor([0, 1]).expand(2, 1, 2),
+        "probabilities": torch.full((2, 1, 2), 0.5),
+        "continues": torch.ones(2),
+        "initial": torch.tensor([1.0, 0.0]),
+    }
+    TabularMDP(**tensors)
+    tensors[name][1] = torch.tensor(values)
+    with pytest.raises(ValueError, match=says):
+        TabularMDP(**tensors)
 
 
 def test_an_episode_ends_at_the_goal_and_the_next_step_starts_afresh():
@@ -120,6 +148,19 @@ def test_a_time_limit_cuts_off_and_keeps_the_discount():
     steps = [env.step(left) for _ in range(3)]
     assert [step.discount.item() for step in steps] == [1.0, 1.0, 1.0]
     assert [bool(step.is_first) for step in steps] == [False, False, True]
+
+
+def test_a_time_limit_counts_on_after_a_resume():
+    left = torch.tensor([LEFT])
+    env, other = (make_env("S..", max_steps=3) for _ in range(2))
+    for each in (env, other):
+        each.reset()
+    env.step(left)
+    env.step(left)
+    other.load_state_dict(env.state_dict())
+    other.step(left)  # the third of the episode
+    assert other.num_episodes.item() == 1
+    assert bool(other.step(left).is_first)
 
 
 def test_sampled_frequencies_are_those_of_the_table():
@@ -147,6 +188,7 @@ def test_an_environment_goes_on_from_its_state():
     assert torch.equal(env.num_episodes, other.num_episodes)
 
 
+@pytest.mark.usefixtures("without_type_checks")
 def test_bad_actions_and_sizes_are_refused():
     env = make_env("S.G", 3)
     env.reset()
@@ -154,12 +196,27 @@ def test_bad_actions_and_sizes_are_refused():
         env.step(torch.zeros(3))
     with pytest.raises(ValueError, match=r"int64 of shape \(3,\)"):
         env.step(torch.zeros(2, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"actions lie in \[0, 7\]"):
-        env.check_action(torch.tensor([0, 7, 1]))
+    for refusing in (env.check_action, env.step):
+        with pytest.raises(ValueError, match=r"actions lie in \[0, 7\], allowed: \[0, 3\]"):
+            refusing(torch.tensor([0, 7, 1]))
+        with pytest.raises(ValueError, match=r"actions lie in \[-1, 1\]"):
+            refusing(torch.tensor([0, -1, 1]))
     with pytest.raises(ValueError, match="must be positive, got 0 and 100"):
         make_env("S.G", 0)
     with pytest.raises(ValueError, match="holds 3 instances, this environment 2"):
         make_env("S.G", 2).load_state_dict(env.state_dict())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("slip", [0.0, 0.3])
+def test_a_table_is_made_where_it_is_asked_for(device: str, slip: float):
+    grid = Gridworld.named("bridge")
+    assert grid.destinations(device).device.type == device
+    mdp, plain = grid.mdp(slip=slip, device=device), grid.mdp(slip=slip)
+    for field in dataclasses.fields(TabularMDP):
+        made = getattr(mdp, field.name)
+        assert made.device.type == device
+        torch.testing.assert_close(made.cpu(), getattr(plain, field.name))
 
 
 @pytest.mark.gpu

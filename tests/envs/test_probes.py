@@ -7,6 +7,8 @@ from rlcourse.types import Environment
 
 ALL = {probe.name: probe for probe in (*probes(), soft_backup_probe())}
 INF = float("inf")
+NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_CUDA])]
 
 
 @pytest.fixture(params=ALL)
@@ -110,3 +112,15 @@ def test_episodes(probe, generator):
         assert torch.equal(step.discount == 0.0, ends)
         expected = probe.last_q[before.obs, action]
         torch.testing.assert_close(step.reward[real], expected[real])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_probes_on_a_device(device):
+    log_prior = torch.tensor([0.9, 0.1], device=device).log()
+    for probe in (*probes(device), soft_backup_probe(device)):
+        plain = ALL[probe.name]
+        assert probe.mdp.reward.device.type == probe.leads_to.device.type == device
+        q = probe.soft_q(log_prior, 0.5)
+        assert q.device.type == probe.optimal_q().device.type == device
+        torch.testing.assert_close(q.cpu(), plain.soft_q(log_prior.cpu(), 0.5))
+        TabularEnv(probe.mdp, 2, torch.Generator(device)).reset()

@@ -5,7 +5,7 @@ import torch
 
 from rlcourse.envs.gridworld import Gridworld
 from rlcourse.envs.tabular_env import TabularEnv
-from rlcourse.run.collect import collect, is_real
+from rlcourse.run.collect import collect
 
 RIGHT = 1
 
@@ -24,14 +24,46 @@ def test_nothing_flows_across_the_end_of_an_episode():
     assert sequence.obs[:, 0].tolist() == [0, 1, 2, 0, 1]
     assert sequence.reward[:, 0].tolist() == [0.0, 1.0, 0.0, 0.0, 1.0]
     assert sequence.discount[:, 0].tolist() == [1.0, 0.0, 0.0, 1.0, 0.0]
-    assert is_real(sequence, last)[:, 0].tolist() == [True, True, False, True, True]
-    assert sequence.final_obs.tolist() == [2, 2]
+    assert sequence.is_first[:, 0].tolist() == [True, False, False, True, False]
+    assert sequence.final_obs.tolist() == last.obs.tolist() == [2, 2]
 
 
 def test_a_time_limit_leaves_the_last_real_row_open():
-    sequence, last = collect(make_env(max_steps=1), always_right, 4)
+    sequence, _ = collect(make_env(max_steps=1), always_right, 4)
     assert sequence.discount[:, 0].tolist() == [1.0, 0.0, 1.0, 0.0]
-    assert is_real(sequence, last)[:, 0].tolist() == [True, False, True, False]
+
+
+class WithNames:
+    """An environment whose observations are groups of tensors, one of them nested."""
+
+    num_envs = 2
+
+    def __init__(self):
+        self.env = make_env()
+
+    def _named(self, step):
+        return step._replace(obs={"state": step.obs, "inner": {"twice": 2.0 * step.obs}})
+
+    def reset(self):
+        return self._named(self.env.reset())
+
+    def step(self, action):
+        return self._named(self.env.step(action))
+
+    def state_dict(self):
+        return self.env.state_dict()
+
+    def load_state_dict(self, state):
+        self.env.load_state_dict(state)
+
+
+def test_observations_by_name():
+    plain, _ = collect(make_env(), always_right, 5)
+    named, _ = collect(WithNames(), lambda s: always_right(s._replace(obs=s.obs["state"])), 5)
+    assert torch.equal(named.obs["state"], plain.obs)
+    assert torch.equal(named.obs["inner"]["twice"], 2.0 * plain.obs)
+    assert named.final_obs["state"].tolist() == plain.final_obs.tolist()
+    assert torch.equal(named.reward, plain.reward)
 
 
 def test_two_calls_are_one():

@@ -22,6 +22,12 @@ class Corridor:
         self.age = torch.where(is_first, 0, self.age + 1)
         return Step(self.age, self.age.float(), torch.ones(2), is_first)
 
+    def state_dict(self):
+        return {"age": self.age}
+
+    def load_state_dict(self, state):
+        self.age = state["age"]
+
 
 def anything(step):
     return torch.zeros(2, dtype=torch.int64)
@@ -145,6 +151,7 @@ class TestInterval:
         assert (result.low[0], result.high[0]) == (1.0, 1.0)
         assert np.isnan([result.mean[1], result.low[1], result.high[1]]).all()
 
+    @pytest.mark.usefixtures("without_type_checks")
     def test_invalid_arguments(self):
         with pytest.raises(ValueError, match="no values along axis 0"):
             interval(np.zeros((0, 3)))

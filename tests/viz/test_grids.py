@@ -1,4 +1,3 @@
-import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -6,11 +5,9 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from rlcourse.envs.gridworld import ACTIONS, MAPS, Gridworld
-from rlcourse.klrl.tabular import soft_value_iteration, uniform_log_prior, visitation
+from rlcourse.envs.gridworld import ACTIONS, Gridworld
 from rlcourse.viz import grids
 
-matplotlib.use("Agg")
 GRID = Gridworld.from_ascii("S.X\n..G")
 S = len(GRID.cells)
 
@@ -74,20 +71,6 @@ def test_path(ax):
     grids.draw_grid(ax, GRID)
     grids.draw_path(ax, GRID, [0, 3, 4])
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0.5, 0.5], [0.5, 1.5], [1.5, 1.5]])
-
-
-@pytest.mark.parametrize("name", MAPS)
-def test_panel_of_every_map(name):
-    grid = Gridworld.named(name)
-    mdp = grid.mdp()
-    solution = soft_value_iteration(mdp, uniform_log_prior(mdp), 0.1, 0.9)
-    figure = grids.panel(grid, solution, visitation(mdp, solution.log_policy, 0.9), title=name)
-    assert [ax.get_title("left") or ax.get_title() for ax in figure.axes[:3]] == [
-        "policy",
-        "value",
-        "visitation",
-    ]
-    matplotlib.pyplot.close(figure)
 
 
 def test_wrong_shapes_are_refused(ax):

@@ -12,6 +12,9 @@ from rlcourse.ops.kl import boltzmann_log_policy
 from rlcourse.viz import kl_pictures, sketches
 from rlcourse.viz.return_widget import ReturnExplorer, weights_svg
 
+NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_CUDA])]
+
 
 def test_the_terms_in_the_picture_sum_to_the_kl_of_the_text():
     figure = kl_pictures.kl_terms([0.7, 0.1, 0.1, 0.1], [0.25] * 4)
@@ -35,8 +38,9 @@ def test_policies_against_alpha_end_at_their_limits():
     assert [round(float(curve[-1]), 1) for curve in curves] == [0.7, 0.2, 0.1]
 
 
-def test_no_perturbed_policy_beats_the_optimum():
-    mdp = Gridworld.named("bridge").mdp()
+@pytest.mark.parametrize("device", DEVICES)
+def test_no_perturbed_policy_beats_the_optimum(device: str):
+    mdp = Gridworld.named("bridge").mdp(device=device)
     log_prior = tabular.uniform_log_prior(mdp)
     best = tabular.soft_value_iteration(mdp, log_prior, 0.1, 0.97).log_policy
 
