@@ -25,13 +25,13 @@ from rlcourse.viz import kl_pictures
 from rlcourse.viz.grids import draw_policy, draw_values, draw_visitation
 from rlcourse.viz.widgets import SoftPolicyExplorer
 
+# %%
 course_picture.plot_transfer()
 
 # %% [markdown]
-# How to read it: each line is the mean over five goals that no habit has seen, with 20 seeds each,
-# and the band is its 95% interval. Habits learned on other goals *of the same room* (blue) or *all
-# over the house* (green) need a fraction of the episodes. A habit from *another room* (pink) helps
-# no more than none (orange).
+# How to read it: each line is the mean over five goals that no habit has seen, 20 seeds each, the
+# band its 95% interval. Habits learned on other goals *of the same room* (blue) or *all over the
+# house* (green) need a fraction of the episodes. One from *another room* (pink) does not help.
 #
 # When you are done, you can
 #

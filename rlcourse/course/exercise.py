@@ -85,7 +85,7 @@ def check(answer: Callable[..., Any]) -> None:
             f"check({answer!r}): give it a function marked with @exercise(...); "
             "run the exercise's cell first"
         )
-    verdict = grade(spec, answer.__wrapped__)
+    verdict = _blame_what_it_calls(grade(spec, answer.__wrapped__), answer.__wrapped__)
     if verdict.status == "unsolved":
         if strict():
             raise NotImplementedError(f"{spec.id}: not written yet")
@@ -100,3 +100,16 @@ def check(answer: Callable[..., Any]) -> None:
 def _show_verdict(spec: Exercise, verdict: Verdict) -> None:
     word, color = BANNERS[verdict.status]
     announce(f"{word} · {spec.id}", verdict.message, color, verdict.status)
+
+
+def _blame_what_it_calls(verdict: Verdict, answer: Callable[..., Any]) -> Verdict:
+    """Name the wrong exercise that a failed answer calls, if there is one."""
+    if verdict.status != "failed" or not hasattr(answer, "__code__"):
+        return verdict
+    for name in answer.__code__.co_names:
+        called = answer.__globals__.get(name)
+        spec = getattr(called, "exercise", None)
+        if isinstance(spec, Exercise) and grade(spec, called.__wrapped__).status == "failed":
+            says = f"`{name}`, which this calls, does not pass its own check: mend that first."
+            return Verdict("failed", says)
+    return verdict

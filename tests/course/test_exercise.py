@@ -165,3 +165,13 @@ def test_unknown_id_lists_the_nearest():
 def test_check_wants_a_marked_function():
     with pytest.raises(TypeError, match="@exercise"):
         check(right)
+
+
+def test_a_failure_is_blamed_on_the_wrong_exercise_it_calls(capsys):
+    namespace = {"exercise": exercise, "check": check}
+    exec(
+        "@exercise('97.double')\ndef helper(x):\n    return 3 * x\n\n"
+        "@exercise('97.double')\ndef answer(x):\n    return helper(x)\n\ncheck(answer)",
+        namespace,
+    )
+    assert "`helper`, which this calls, does not pass its own check" in capsys.readouterr().out

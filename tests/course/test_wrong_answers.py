@@ -80,6 +80,28 @@ def kl_sign(log_p, log_q):
     return torch.where(log_p == -torch.inf, 0.0, log_p.exp() * (log_q - log_p)).sum(-1)
 
 
+def kl_weights_of_q(log_p, log_q):
+    terms = log_q.exp() * (log_p - log_q)
+    return torch.where(log_p == -torch.inf, 0.0, terms).sum(-1)
+
+
+def limits_of_all_actions(q, log_prior):
+    best = q == q.amax(-1, keepdim=True)
+    greedy = torch.where(best, log_prior, -torch.inf)
+    return greedy - greedy.logsumexp(-1, keepdim=True), log_prior
+
+
+def backup_swapped(mdp, value, log_prior, alpha, discount):
+    q = mdp.expected_reward() + discount * mdp.transition_tensor() @ value
+    return mdp.continues * alpha * torch.logsumexp(log_prior + q / alpha, -1), q
+
+
+def value_undiscounted(mdp, log_policy, log_prior, alpha, discount):
+    policy = log_policy.exp()
+    cost = alpha * (policy * (log_policy - log_prior)).sum(-1)
+    return _evaluate(mdp, policy, (policy * mdp.expected_reward()).sum(-1) - cost, 1.0)
+
+
 def kl_wrong_axis(log_p, log_q):
     return torch.where(log_p == -torch.inf, 0.0, log_p.exp() * (log_p - log_q)).sum(0)
 
@@ -228,6 +250,7 @@ WRONG = {
         Wrong(kl_not_a_number, "NaN"),
         Wrong(kl_of_probabilities, "mean over actions"),
         Wrong(kl_sign, "sign is flipped"),
+        Wrong(kl_weights_of_q, "weights are those of q"),
         Wrong(kl_wrong_axis, "shape"),
     ),
     "01.boltzmann_policy": (
@@ -241,12 +264,14 @@ WRONG = {
         Wrong(limits_swapped, "swapped"),
         Wrong(limits_argmax, "Only the first"),
         Wrong(limits_even_ties, "not equally"),
+        Wrong(limits_of_all_actions, "excluded action"),
     ),
     "01.soft_backup": (
         Wrong(backup_hard, "maximum"),
         Wrong(backup_without_prior, "prior is missing"),
         Wrong(backup_undiscounted, "discount is missing"),
         Wrong(backup_never_ends, "Terminal states"),
+        Wrong(backup_swapped, "swapped"),
     ),
     "01.soft_value_iteration": (
         Wrong(iteration_once, "not a fixed point"),
@@ -259,6 +284,7 @@ WRONG = {
         Wrong(value_kl_reversed, "wrong way round"),
         Wrong(value_kl_added, "subtract"),
         Wrong(value_never_ends, "after the end"),
+        Wrong(value_undiscounted, "discount is missing"),
     ),
     "01.soft_q_target": (
         Wrong(target_hard, "ordinary Q-learning"),

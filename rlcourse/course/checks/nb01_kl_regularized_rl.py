@@ -112,6 +112,8 @@ def value_is_a_fixed_point(answer) -> None:
         if not (isinstance(result, tuple) and len(result) == 2):
             raise CheckFailed("it must return two tensors, (q, value): end with `return q, value`")
         q, value = result
+        if isinstance(q, Tensor) and q.ndim < getattr(value, "ndim", 0):
+            raise CheckFailed("the two results are swapped: return q first, then V")
         expected = soft_value_iteration(mdp, log_prior, alpha, discount)
         assert_same(torch.zeros_like(value), torch.zeros_like(expected[1]), "value")
         again, next_value = tabular.soft_backup(mdp, value, log_prior, alpha, discount)
@@ -146,6 +148,10 @@ EXERCISES = (
             Mistake(
                 "This is the mean over actions; the KL is a sum, the weights p are in it already",
                 lambda log_p, log_q: kl.categorical_kl(log_p, log_q) / log_p.shape[-1],
+            ),
+            Mistake(
+                "The weights are those of q: the sum is weighted by p, the first distribution",
+                wrong.weighted_by_q,
             ),
         ),
         facts=(kl_is_zero_only_for_equals,),
@@ -220,6 +226,10 @@ EXERCISES = (
                 wrong.backup_with(wrong.prior_mean),
             ),
             Mistake(
+                "The two results are swapped: return q first, then the new V",
+                lambda *problem: tabular.soft_backup(*problem)[::-1],
+            ),
+            Mistake(
                 "The transition tensor is summed over the wrong axis: P[s, a, s'] times V[s'] "
                 "runs over the last one",
                 wrong.transposed,
@@ -255,6 +265,10 @@ EXERCISES = (
                 ),
             ),
             Mistake(
+                "The discount is missing: the system is I - discount * P",
+                wrong.evaluate_undiscounted,
+            ),
+            Mistake(
                 "The policy goes on after the end: terminal states have value 0, multiply both the "
                 "reward and the rows of P by mdp.continues",
                 wrong.terminals_go_on,
@@ -270,6 +284,11 @@ EXERCISES = (
                 "The best action lies outside the prior's support: where the prior has no "
                 "probability, no alpha gives it any",
                 wrong.outside_support,
+            ),
+            Mistake(
+                "An excluded action takes part in the maximum: put -inf into Q where log_prior is "
+                "-inf, before you look for the best action",
+                wrong.excluded_action_wins,
             ),
             Mistake(
                 "Actions that tie for the best share their probability as the prior does, not "

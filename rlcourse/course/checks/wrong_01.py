@@ -104,3 +104,17 @@ def target_with(value: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[..
         return reward + discount * value(next_q, next_log_prior, alpha)
 
     return answer
+
+
+def weighted_by_q(log_p: Tensor, log_q: Tensor) -> Tensor:
+    terms = log_q.exp() * (log_p - log_q)
+    return torch.where(log_p == -math.inf, 0.0, terms).sum(-1)
+
+
+def excluded_action_wins(q: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+    greedy = torch.where(q == q.amax(-1, keepdim=True), log_prior, -math.inf)
+    return greedy - greedy.logsumexp(-1, keepdim=True), log_prior
+
+
+def evaluate_undiscounted(mdp, log_policy, log_prior, alpha, discount):
+    return tabular.evaluate_policy(mdp, log_policy, 1.0, log_prior=log_prior, alpha=alpha)
