@@ -7,18 +7,21 @@ s_t to s_{t+1}, so with the rlax names
     discount_t[t] = gamma_{t+1}, the agent's gamma times the environment's discount (0.0 where the
                     episode terminated in s_{t+1})
     value_t[t]    = v(s_{t+1})
+    q_tm1[t]      = q(s_t, a_t), and so for whatever else is known of the action taken
 
 and entry t of the result is a target for v(s_t) or q(s_t, a_t). All are time-major [T, ...] with
 any batch axes, usually [T, B].
 
 A time limit ends an episode without terminating it: the target must bootstrap there and stop. Set
-lambda to 0.0 at that transition (`lambda_returns`), or cut the trajectory (`bootstrap_value`).
+lambda to 0.0 at that transition (`lambda_returns`, `retrace`), or cut the trajectory
+(`bootstrap_value`).
 
 No function stops a gradient: detach the result, or call under `torch.no_grad()`.
 
 Sources: Sutton and Barto 2018, sections 3.3, 7.1 and 12.1; van Hasselt et al. 2016, "Deep
-Reinforcement Learning with Double Q-learning"; Tirumala et al. 2020 for the soft target. The
-conventions are those of rlax, against which the tests compare.
+Reinforcement Learning with Double Q-learning"; Munos et al. 2016, "Safe and Efficient Off-Policy
+Reinforcement Learning", for Retrace; Tirumala et al. 2020 for the soft target. The conventions are
+those of rlax, against which the tests compare.
 """
 
 import torch
@@ -111,19 +114,61 @@ def lambda_returns(
         ValueError: a lambda outside [0, 1], the shapes differ, or T = 0.
     """
     _check_trajectory(reward_t=reward_t, discount_t=discount_t, value_t=value_t)
-    lambda_t = torch.as_tensor(lambda_, dtype=reward_t.dtype, device=reward_t.device)
-    if lambda_t.ndim and lambda_t.shape != reward_t.shape:
-        raise ValueError(
-            f"lambda_ must be a number or have the shape of reward_t, {list(reward_t.shape)}:"
-            f" got {list(lambda_t.shape)}"
-        )
-    outside = ~((lambda_t >= 0) & (lambda_t <= 1))
-    if outside.any():
-        raise ValueError(f"lambda_ must be in [0, 1]: got {lambda_t[outside].flatten()[0].item()}")
+    lambda_t = _checked_lambda(lambda_, reward_t)
     # One step of the recursion is G[t] = reward[t] + discount[t] G[t+1] with these two.
     reward_t = reward_t + discount_t * (1 - lambda_t) * value_t
     discount_t = discount_t * lambda_t
     return discounted_returns(reward_t, discount_t, value_t[-1])
+
+
+def retrace(
+    q_tm1: Float[Tensor, "T *batch"],
+    value_t: Float[Tensor, "T *batch"],
+    reward_t: Float[Tensor, "T *batch"],
+    discount_t: Float[Tensor, "T *batch"],
+    log_rho_tm1: Float[Tensor, "T *batch"],
+    lambda_: float | Float[Tensor, "*lambdas"],
+) -> Float[Tensor, "T *batch"]:
+    """Return the off-policy target of q(s_t, a_t) that cuts its traces where policies disagree,
+
+        G[t] = reward_t[t] + discount_t[t] (value_t[t] + c[t+1] (G[t+1] - q_tm1[t+1]))
+
+    with c[t] = lambda min(1, pi(a_t|s_t) / mu(a_t|s_t)) and no c after the last transition. So the
+    correction of a later step is weighted by the c of the steps between, from t + 1 on: the action
+    that the target is for was taken, whatever its probability.
+
+    Args:
+        q_tm1: values of the actions taken, q(s_t, a_t) [T, ...].
+        value_t: E_pi[q(s_{t+1}, .)], less the KL term where there is one [T, ...].
+        reward_t: rewards [T, ...].
+        discount_t: discounts [T, ...].
+        log_rho_tm1: log pi(a_t|s_t) - log mu(a_t|s_t) of the actions taken [T, ...]; the first
+            entry is not used; -inf cuts the trace in front of that step.
+        lambda_: between 0 and 1, a number or one entry per transition [T, ...]: 0.0 at entry t
+            bootstraps from value_t[t] and stops there (the last entry is not used).
+
+    Returns:
+        [T, ...]. With lambda = 0 it is the one-step target, reward_t + discount_t value_t.
+
+    Raises:
+        ValueError: a lambda outside [0, 1], the shapes differ, or T = 0.
+    """
+    _check_trajectory(
+        q_tm1=q_tm1,
+        value_t=value_t,
+        reward_t=reward_t,
+        discount_t=discount_t,
+        log_rho_tm1=log_rho_tm1,
+    )
+    lambda_t = _checked_lambda(lambda_, reward_t).expand_as(reward_t)
+    trace = lambda_t[:-1] * log_rho_tm1[1:].clamp(max=0.0).exp()  # [T - 1, ...] c[1:]
+    # One step of the recursion is G[t] = reward[t] + discount[t] G[t+1] with these two.
+    expected = value_t[:-1] - trace * q_tm1[1:]
+    return discounted_returns(
+        torch.cat([reward_t[:-1] + discount_t[:-1] * expected, reward_t[-1:]]),
+        torch.cat([discount_t[:-1] * trace, discount_t[-1:]]),
+        value_t[-1],
+    )
 
 
 def q_learning_target(
@@ -205,6 +250,19 @@ def _check_trajectory(**tensors: Tensor) -> None:
         raise ValueError(f"{', '.join(shapes)} must have one shape, [T, ...]: got {shapes}")
     if not first or first[0] == 0:
         raise ValueError(f"a trajectory needs at least one transition on axis 0: got {shapes}")
+
+
+def _checked_lambda(lambda_: float | Tensor, reward_t: Tensor) -> Tensor:
+    lambda_t = torch.as_tensor(lambda_, dtype=reward_t.dtype, device=reward_t.device)
+    if lambda_t.ndim and lambda_t.shape != reward_t.shape:
+        raise ValueError(
+            f"lambda_ must be a number or have the shape of reward_t, {list(reward_t.shape)}:"
+            f" got {list(lambda_t.shape)}"
+        )
+    outside = ~((lambda_t >= 0) & (lambda_t <= 1))
+    if outside.any():
+        raise ValueError(f"lambda_ must be in [0, 1]: got {lambda_t[outside].flatten()[0].item()}")
+    return lambda_t
 
 
 def _check_one_step(reward_t: Tensor, discount_t: Tensor, **action_values: Tensor) -> None:

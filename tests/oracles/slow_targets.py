@@ -1,5 +1,7 @@
 """The returns of `rlcourse.ops.targets` as plain sums, straight from the definitions."""
 
+import math
+
 
 def discounted_return(reward_t, discount_t, bootstrap_value, start):
     """sum_k (prod_{i<k} discount) reward, plus the discounted value at the end."""
@@ -23,4 +25,18 @@ def lambda_return(reward_t, discount_t, value_t, lambda_, start):
     for n in range(1, longest + 1):
         weight = lambda_ ** (n - 1) * (1.0 if n == longest else 1.0 - lambda_)
         total += weight * n_step_return(reward_t, discount_t, value_t, n, start)
+    return total
+
+
+def retrace(q_tm1, value_t, reward_t, discount_t, log_rho_tm1, lambda_t, start):
+    """q + sum_s (prod_{start<i<=s} discount c_i) (reward_s + discount_s value_s - q_s).
+
+    The form of the paper, with its product from start + 1 on.
+    """
+    total, weight = q_tm1[start], 1.0
+    for s in range(start, len(reward_t)):
+        if s > start:
+            c = lambda_t[s - 1] * min(1.0, math.exp(log_rho_tm1[s]))
+            weight *= discount_t[s - 1] * c
+        total += weight * (reward_t[s] + discount_t[s] * value_t[s] - q_tm1[s])
     return total
