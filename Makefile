@@ -117,6 +117,8 @@ colab-test: $(TEST_STAMP)
 	$(BIN)/python -m pytest -s -m colab tests/colab
 
 bench: $(TEST_STAMP)
+	@$(INSTALL) -c requirements-dev.txt -r requirements-bench.txt || \
+		echo "Note: the peers in requirements-bench.txt are not installed; some benchmarks need them."
 	$(BIN)/python -m rlcourse bench
 
 pins: $(TEST_STAMP)

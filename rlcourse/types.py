@@ -12,6 +12,7 @@ agent multiplies it with its own gamma. There is no `done`: an episode that was 
 limit keeps discount 1.0.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -88,16 +89,48 @@ class Agent(Stateful, Protocol):
         episode's end and are to be ignored. Returns detached metrics."""
 
 
+class Distribution(Protocol):
+    """Distributions over actions, one for each leading index; see `ops.distributions`."""
+
+    @property
+    def mode(self) -> Tensor:
+        """The most likely action [..., A]."""
+
+    def sample(self, generator: torch.Generator, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        """Actions [*sample_shape, ..., A], without gradient."""
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log-density [...] of actions [..., A], in nats."""
+
+
+@runtime_checkable
 class Prior(Protocol):
     """A reference behavior pi_0: a distribution over actions given what the prior may see."""
 
-    def distribution(self, obs: Any) -> torch.distributions.Distribution: ...
+    def distribution(self, obs: Any) -> Distribution: ...
 
 
+@runtime_checkable
 class Index(Protocol):
-    """Nearest neighbors under squared Euclidean distance."""
+    """Nearest neighbors under squared Euclidean distance; see `data.index`."""
 
-    def add(self, keys: Tensor, ids: Tensor) -> None: ...
+    dim: int
+
+    def __len__(self) -> int:
+        """Number of keys held."""
+
+    def add(self, keys: Tensor, ids: Tensor) -> None:
+        """Holds keys [N, D] under ids [N] that are new to it."""
+
+    def update(self, keys: Tensor, ids: Tensor) -> None:
+        """Gives the ids [N] that it holds other keys [N, D]."""
+
+    def remove(self, ids: Tensor) -> None:
+        """Forgets the ids [N] that it holds."""
 
     def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Returns distances [B, K] in ascending order and ids [B, K]."""
+        """Returns squared distances [B, K] in ascending order and ids [B, K]; where it holds fewer
+        than K keys, the rest is inf and -1."""
+
+    def save(self, path: str | Path, about: str = "") -> None:
+        """Writes all of it to a file that says what its keys are `about`."""

@@ -31,7 +31,7 @@ sys.modules[_checker.__name__] = _checker
 # Of envs the control files check their own input, and their tests give them bad input on purpose.
 _checked_envs = ("boundary", "gridworld", "mdp", "probes", "tabular_env")
 _envs = [f"rlcourse.envs.{name}" for name in _checked_envs]
-_packages = [f"rlcourse.{name}" for name in ("ops", "run", "nets", "data")]
+_packages = [f"rlcourse.{name}" for name in ("ops", "run", "nets", "data", "klrl")]
 install_import_hook([*_packages, *_envs], f"{_checker.__name__}.checked")
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)

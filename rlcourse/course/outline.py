@@ -57,7 +57,10 @@ MPO = Paper("Abdolmaleki et al. 2018", "Maximum a Posteriori Policy Optimisation
 DECOUPLED_MPO = Paper(
     "Abdolmaleki et al. 2018", "Relative Entropy Regularized Policy Iteration", "1812.02256"
 )
-SAC = Paper("Haarnoja et al. 2018", "Soft Actor-Critic")
+SAC = Paper("Haarnoja et al. 2018", "Soft Actor-Critic Algorithms and Applications", "1812.05905")
+RETRACE = Paper(
+    "Munos et al. 2016", "Safe and Efficient Off-Policy Reinforcement Learning", "1606.02647"
+)
 ASYMMETRY = Paper(
     "Galashov et al. 2019", "Information Asymmetry in KL-regularized RL", "1905.01240"
 )
@@ -100,10 +103,11 @@ LESSONS = (
            "Exact soft value iteration, the Boltzmann policy over a prior, and what α does.", True),
     Lesson(2, "02_multitask_priors", "Multitask priors", "I", 90, CPU, (1,),
            (DISTRAL, BEHAVIOR_PRIORS),
-           "The optimal prior as a mixture of task policies, and DISTRAL, tabular then neural."),
+           "The optimal prior as a mixture of task policies, and DISTRAL, tabular then neural.",
+           True),
     Lesson(3, "03_continuous_control", "Continuous control", "I", 90, CPU_OR_GPU, (1,),
-           (SAC, MPO, DECOUPLED_MPO, BEHAVIOR_PRIORS),
-           "One objective, three algorithms on MuJoCo: SAC, MPO, and SVG(0) with Retrace."),
+           (SAC, MPO, DECOUPLED_MPO, RETRACE, BEHAVIOR_PRIORS),
+           "One objective, three algorithms on MuJoCo: SAC, MPO, and SVG(0) with Retrace.", True),
     Lesson(4, "04_information_asymmetry", "Information asymmetry", "II", 80, CPU_OR_GPU, (2, 3),
            (ASYMMETRY, BEHAVIOR_PRIORS),
            "What the prior may not see, and the information-bottleneck bound."),

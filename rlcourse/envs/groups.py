@@ -38,3 +38,13 @@ def check_groups(groups: Sequence[str], known: Sequence[str]) -> None:
         raise ValueError(f"unknown observation group {unknown[0]!r}: there are {', '.join(known)}")
     if len(set(groups)) < len(groups):
         raise ValueError(f"an observation group is named twice: {', '.join(groups)}")
+
+
+def check_saved_groups(groups: Sequence[str], saved: Sequence[str] | None) -> None:
+    """Raise ValueError unless a checkpoint's agent saw the same groups in the same order."""
+    if saved is None or tuple(saved) != tuple(groups):
+        raise ValueError(
+            f"the checkpoint's agent saw {', '.join(saved or ('no groups',))}, this one"
+            f" {', '.join(groups)}: make the agent with the same groups, or start anew in another"
+            " folder"
+        )

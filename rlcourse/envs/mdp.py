@@ -6,6 +6,7 @@ that is almost everywhere zero. Memory and the cost of a backup grow with the nu
 S * A * K, not with S squared.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -91,6 +92,58 @@ class TabularMDP:
     def to(self, device: torch.device | str) -> "TabularMDP":
         """The same problem on another device."""
         return TabularMDP(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def side_by_side(tasks: Sequence[TabularMDP]) -> TabularMDP:
+    """M problems as one, without transitions between them: the states of the first task come first.
+
+    An episode starts in each task with equal probability.
+
+    Args:
+        tasks: M problems with the same actions; the numbers of states and of successors may differ.
+
+    Raises:
+        ValueError: without tasks, or when they differ in the number of actions.
+    """
+    num_actions = {task.num_actions for task in tasks}
+    if len(num_actions) != 1:
+        raise ValueError(
+            f"tasks side by side need one number of actions: got {sorted(num_actions)} from "
+            f"{len(tasks)} tasks"
+        )
+    width = max(task.successors.shape[2] for task in tasks)
+    padded, offset = [], 0
+    for task in tasks:
+        padding = (0, width - task.successors.shape[2])
+        padded.append(
+            (
+                torch.nn.functional.pad(task.reward, padding),
+                torch.nn.functional.pad(task.successors, padding) + offset,
+                torch.nn.functional.pad(task.probabilities, padding),
+                task.continues,
+                task.initial / len(tasks),
+            )
+        )
+        offset += task.num_states
+    return TabularMDP(*map(torch.cat, zip(*padded, strict=True)))
+
+
+def remembering_action(mdp: TabularMDP) -> TabularMDP:
+    """The same problem with the last action as part of the state.
+
+    State c S + s of the result is state s, reached by action c - 1; c = 0 before the first action.
+    Policies that look at the last action can so be evaluated like any others.
+    """
+    num_states, num_actions, _ = mdp.successors.shape
+    contexts = num_actions + 1
+    came_by = torch.arange(1, contexts, device=mdp.successors.device).view(1, -1, 1)
+    return TabularMDP(
+        reward=mdp.reward.repeat(contexts, 1, 1),
+        successors=(came_by * num_states + mdp.successors).repeat(contexts, 1, 1),
+        probabilities=mdp.probabilities.repeat(contexts, 1, 1),
+        continues=mdp.continues.repeat(contexts),
+        initial=torch.cat([mdp.initial, mdp.initial.new_zeros(num_actions * num_states)]),
+    )
 
 
 def _refuse(rule: str, values: Tensor, broken: Tensor) -> None:

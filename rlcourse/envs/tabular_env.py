@@ -1,10 +1,11 @@
-"""B instances of a tabular MDP, stepped together with a handful of tensor operations on any device.
+"""B instances of a tabular MDP, stepped together with a handful of tensor operations on any
+device.
 """
 
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from rlcourse.envs.mdp import TabularMDP
@@ -23,13 +24,21 @@ class TabularEnv:
         generator: a source of randomness on the same device.
         max_steps: episodes are cut off after this many steps, keeping discount 1.0 (a time limit is
             not an end).
+        initial: [B, S] the distribution of the first state in each instance, for instances that
+            are to stay in parts of the problem (see `mdp.side_by_side`); None: the MDP's own.
 
     Raises:
-        ValueError: for non-positive sizes, or a generator on another device.
+        ValueError: for non-positive sizes, a generator on another device, or an `initial` of
+            another shape.
     """
 
     def __init__(
-        self, mdp: TabularMDP, num_envs: int, generator: torch.Generator, max_steps: int = 1_000
+        self,
+        mdp: TabularMDP,
+        num_envs: int,
+        generator: torch.Generator,
+        max_steps: int = 1_000,
+        initial: Float[Tensor, "B S"] | None = None,
     ) -> None:
         if num_envs < 1 or max_steps < 1:
             raise ValueError(
@@ -47,8 +56,16 @@ class TabularEnv:
         self._reward = mdp.reward.float().flatten(0, 1)  # [S * A, K]
         self._cumulative = mdp.probabilities.float().flatten(0, 1).cumsum(-1)  # [S * A, K]
         self._continues = mdp.continues.float()
-        self._initial_cumulative = mdp.initial.float().cumsum(-1)
-        self._fixed_start = int(mdp.initial.argmax()) if float(mdp.initial.max()) == 1.0 else None
+        if initial is None:
+            initial = mdp.initial.unsqueeze(0)
+        elif initial.shape != (num_envs, mdp.num_states):
+            raise ValueError(
+                f"initial must be [B, S] = [{num_envs}, {mdp.num_states}], "
+                f"got {list(initial.shape)}"
+            )
+        self._initial_cumulative = initial.float().cumsum(-1).expand(num_envs, -1).contiguous()
+        fixed = bool((initial.amax(-1) == 1.0).all())
+        self._fixed_start = initial.argmax(-1).expand(num_envs) if fixed else None
         self._state = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
         self._age = torch.zeros_like(self._state)
         self._ended = torch.ones(num_envs, dtype=torch.bool, device=self.device)
@@ -129,9 +146,8 @@ class TabularEnv:
 
     def _draw_starts(self) -> Int[Tensor, " B"]:
         if self._fixed_start is not None:
-            return torch.full_like(self._state, self._fixed_start)
-        cumulative = self._initial_cumulative.expand(self.num_envs, -1)
-        return _inverse_cdf(cumulative, self._uniform()).squeeze(1)
+            return self._fixed_start.clone()
+        return _inverse_cdf(self._initial_cumulative, self._uniform()).squeeze(1)
 
     def _uniform(self) -> Tensor:
         return torch.rand(self.num_envs, 1, generator=self._generator, device=self.device)

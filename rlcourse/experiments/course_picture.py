@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure, SubFigure
 
 from rlcourse.envs.gridworld import Gridworld
-from rlcourse.experiments import prior_transfer
+from rlcourse.experiments import distral_gridworlds, distral_two_rooms, prior_transfer
 from rlcourse.experiments.reference import Curve, load_reference
 from rlcourse.klrl import grid_priors, tabular
 from rlcourse.run.record import Record, load_config
@@ -59,6 +59,27 @@ def plot_transfer() -> Figure:
     """The lower half: the shipped curves of `prior_transfer`."""
     figure = Figure(figsize=(9.0, 3.2), layout="constrained")
     draw_transfer(figure, load_reference("prior_transfer"))
+    return figure
+
+
+def plot_distral() -> Figure:
+    """The picture of notebook 02: the shipped curves of both DISTRAL experiments."""
+    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, name, experiment, title in (
+        (axes[0], "distral_two_rooms", distral_two_rooms, "Tables: two rooms, 20 seeds"),
+        (axes[1], "distral_gridworlds", distral_gridworlds, "Networks: four rooms, 10 seeds"),
+    ):
+        for method, curve in load_reference(name).items():
+            plot_band(ax, *curve, experiment.LABELS[method], experiment.COLORS[method])
+        ax.locator_params(axis="x", nbins=6)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.set_xlabel("steps in each of 8 tasks")
+        ax.set_title(title)
+        ax.set_ylim(0.0, 1.36)  # room for the legend
+        ax.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
+        ax.legend(loc="upper left", ncols=2, columnspacing=1.0, handlelength=1.4)
+    axes[0].set_ylabel("return / best return")
     return figure
 
 

@@ -14,16 +14,16 @@ the uniform prior.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rlcourse.envs.gridworld import Gridworld
-from rlcourse.envs.mdp import TabularMDP
+from rlcourse.envs.mdp import TabularMDP, side_by_side
 from rlcourse.klrl.tabular import soft_value_iteration, uniform_log_prior, visitation
-from rlcourse.ops.kl import log_mixture
+from rlcourse.ops.mixtures import optimal_log_prior
 
 # The linear solve behind d_w is exact to about 1e-16 of its largest entry; below this it is noise.
 _SMALLEST_VISITATION = 1e-12
@@ -103,20 +103,41 @@ def from_tasks(
             raise ValueError(f"the goal {cell} of a task must lie on a floor cell of the map")
     tasks = [bare.with_goals([cell]).mdp(dtype=dtype) for cell in cells]
     log_prior = uniform(grid, dtype)
-    together = _side_by_side(tasks)
-    repeated = log_prior.repeat(len(tasks), 1)
-    solution = soft_value_iteration(together, repeated, alpha, discount, tolerance=tolerance)
-    log_policy = solution.log_policy.unflatten(0, (len(tasks), -1))  # [M, S, A]
-    acting = torch.stack(  # [M, S]; no action is taken in a terminal state
-        [
-            visitation(task, policy, discount).clamp(min=_SMALLEST_VISITATION) * task.continues
-            for task, policy in zip(tasks, log_policy, strict=True)
-        ]
-    )
+    log_policy, acting = solve_tasks(tasks, log_prior, alpha, discount, tolerance)
     nobody_acts = acting.sum(0) == 0.0  # [S]
-    posterior = torch.where(nobody_acts, 1.0, acting)
-    mixture = log_mixture(log_policy, posterior.log() - posterior.sum(0).log())
+    mixture = optimal_log_prior(log_policy, acting, acting.new_ones(len(tasks)))
     return torch.where(nobody_acts.unsqueeze(-1), log_prior, mixture)
+
+
+def solve_tasks(
+    tasks: Sequence[TabularMDP],
+    log_prior: Float[Tensor, "S A"],
+    alpha: float,
+    discount: float,
+    tolerance: float = 1e-6,
+) -> tuple[Float[Tensor, "M S A"], Float[Tensor, "M S"]]:
+    """Each task's exact policy from one prior, and how often it acts in each state.
+
+    Args:
+        tasks: M problems with the same states and actions, solved in one call.
+        log_prior: log pi_0 of them all.
+        alpha: in units of reward per nat.
+        discount: gamma, also of the visitation.
+        tolerance: of the values.
+
+    Returns:
+        log pi_w, and d_w: 0 in terminal states, where no action is taken, and at least 1e-12 in
+        all others.
+    """
+    repeated = log_prior.repeat(len(tasks), 1)
+    together = side_by_side(list(tasks))
+    solution = soft_value_iteration(together, repeated, alpha, discount, tolerance=tolerance)
+    log_policy = solution.log_policy.unflatten(0, (len(tasks), -1))
+    acting = [
+        visitation(task, policy, discount).clamp(min=_SMALLEST_VISITATION) * task.continues
+        for task, policy in zip(tasks, log_policy, strict=True)
+    ]
+    return log_policy, torch.stack(acting)
 
 
 def other_goals(
@@ -168,15 +189,3 @@ def walking_distances(grid: Gridworld, states: Iterable[int]) -> Float[Tensor, "
 def _beside_wall(grid: Gridworld, row: int, column: int) -> bool:
     around = ((row + down, column + right) for down in (-1, 0, 1) for right in (-1, 0, 1))
     return any(cell not in grid.state_at for cell in around)
-
-
-def _side_by_side(tasks: list[TabularMDP]) -> TabularMDP:
-    """M problems of S states as one of M * S states without transitions between them."""
-    num_states = tasks[0].num_states
-    return TabularMDP(
-        reward=torch.cat([task.reward for task in tasks]),
-        successors=torch.cat([task.successors + i * num_states for i, task in enumerate(tasks)]),
-        probabilities=torch.cat([task.probabilities for task in tasks]),
-        continues=torch.cat([task.continues for task in tasks]),
-        initial=torch.cat([task.initial for task in tasks]) / len(tasks),
-    )

@@ -41,7 +41,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rlcourse.data.replay import Replay
-from rlcourse.envs.groups import check_groups, flatten
+from rlcourse.envs.groups import check_groups, check_saved_groups, flatten
 from rlcourse.nets.blocks import Critic, GaussianHead, LayerNormMLP, target_of, update_target_
 from rlcourse.nets.state import check_networks_state, load_networks_state_, networks_state
 from rlcourse.ops.distributions import DiagonalGaussian
@@ -250,6 +250,7 @@ class MPO:
     def state_dict(self) -> dict[str, Any]:
         return {
             **networks_state(self._networks, self._optimizers),
+            "groups": self.config.groups,
             "replay": self.replay.state_dict(),
             "num_updates": self._num_updates,
             "generator": self._generator.get_state(),
@@ -260,6 +261,7 @@ class MPO:
         Nothing is changed then.
         """
         check_networks_state(self._networks, state)
+        check_saved_groups(self.config.groups, state.get("groups"))
         self.replay.load_state_dict(state["replay"])
         load_networks_state_(self._networks, self._optimizers, state)
         self._num_updates = state["num_updates"]

@@ -45,7 +45,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from rlcourse.data.replay import SequenceReplay
-from rlcourse.envs.groups import check_groups, flatten
+from rlcourse.envs.groups import check_groups, check_saved_groups, flatten
 from rlcourse.nets.blocks import Critic, GaussianHead, LayerNormMLP, target_of, update_target_
 from rlcourse.nets.state import check_networks_state, load_networks_state_, networks_state
 from rlcourse.ops.distributions import SquashedGaussian
@@ -239,6 +239,7 @@ class SVG0:
     def state_dict(self) -> dict[str, Any]:
         return {
             **networks_state(self._networks, self._optimizers),
+            "groups": self.config.groups,
             "replay": self.replay.state_dict(),
             "num_updates": self._num_updates,
             "generator": self._generator.get_state(),
@@ -247,6 +248,7 @@ class SVG0:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises ValueError, and changes nothing, for a checkpoint of another architecture."""
         check_networks_state(self._networks, state)
+        check_saved_groups(self.config.groups, state.get("groups"))
         self.replay.load_state_dict(state["replay"])
         load_networks_state_(self._networks, self._optimizers, state)
         self._num_updates = state["num_updates"]

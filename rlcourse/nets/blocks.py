@@ -13,6 +13,7 @@ Lillicrap et al. 2015 (arXiv 1509.02971).
 import copy
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from rlcourse.ops.distributions import DiagonalGaussian
+
+_RELU = partial(nn.ReLU, inplace=True)  # nothing else reads a linear layer's output
 
 
 def linear(
@@ -63,7 +66,7 @@ class MLP(nn.Module):
         hidden_sizes: Sequence[int],
         num_outputs: int | None,
         generator: torch.Generator,
-        activation: Callable[[], nn.Module] = nn.ReLU,
+        activation: Callable[[], nn.Module] = _RELU,
     ) -> None:
         super().__init__()
         _check_sizes(hidden_sizes, num_outputs)
@@ -181,9 +184,7 @@ class Critic(nn.Module):
         self, obs: Float[Tensor, "*#batch D"], action: Float[Tensor, "*#batch A"]
     ) -> Float[Tensor, "*batch"]:
         """Return Q [...]. Leading axes broadcast: obs [B, D] serves actions [S, B, A]."""
-        leading = torch.broadcast_shapes(obs.shape[:-1], action.shape[:-1])
-        both = [obs.expand(*leading, -1), action.expand(*leading, -1)]
-        return self.network(torch.cat(both, -1)).squeeze(-1)
+        return self.network(_side_by_side(obs, action)).squeeze(-1)
 
 
 class TwinCritic(nn.Module):
@@ -201,7 +202,9 @@ class TwinCritic(nn.Module):
         self, obs: Float[Tensor, "*#batch D"], action: Float[Tensor, "*#batch A"]
     ) -> Float[Tensor, "2 *batch"]:
         """Return both values [2, ...]; take `.amin(0)` for a target."""
-        return torch.stack([self.first(obs, action), self.second(obs, action)])
+        both = _side_by_side(obs, action)
+        values = [self.first.network(both), self.second.network(both)]
+        return torch.stack(values).squeeze(-1)
 
 
 def target_of(network: nn.Module) -> nn.Module:
@@ -220,13 +223,19 @@ def update_target_(target: nn.Module, network: nn.Module, rate: float = 1.0) -> 
     """
     if not 0.0 < rate <= 1.0:
         raise ValueError(f"rate must be in (0, 1]: got {rate}")
-    ours, theirs = dict(target.named_parameters()), dict(network.named_parameters())
-    if {n: p.shape for n, p in ours.items()} != {n: p.shape for n, p in theirs.items()}:
+    ours, theirs = list(target.parameters()), list(network.parameters())
+    if [p.shape for p in ours] != [p.shape for p in theirs]:
         raise ValueError("the target is not a copy of the network: make it with target_of(network)")
-    for name, parameter in ours.items():
-        parameter.lerp_(theirs[name], rate)
+    torch._foreach_lerp_(ours, theirs, rate)  # mine.lerp_(other, rate) for each pair, in one call
     for copied, buffer in zip(target.buffers(), network.buffers(), strict=True):
         copied.copy_(buffer)
+
+
+def _side_by_side(obs: Tensor, action: Tensor) -> Tensor:
+    if obs.shape[:-1] != action.shape[:-1]:
+        leading = torch.broadcast_shapes(obs.shape[:-1], action.shape[:-1])
+        obs, action = obs.expand(*leading, -1), action.expand(*leading, -1)
+    return torch.cat([obs, action], -1)
 
 
 def _last_size(hidden_sizes: Sequence[int], num_outputs: int | None) -> int:

@@ -9,12 +9,11 @@ For a fixed prior pi_0 the functions below are its exact solution in one state:
 
     V(x)      = alpha log sum_a pi_0(a|x) exp(Q(x, a) / alpha)      `soft_value`
     pi*(a|x)  = pi_0(a|x) exp((Q(x, a) - V(x)) / alpha)             `boltzmann_log_policy`
-    pi*_0(a|x) = sum_w p(w|x) pi*_w(a|x)                            `log_mixture`
 
 The paper absorbs alpha into the reward (alpha = 1); here it is always written.
 
 Symbols: pi `log_p` or `log_policy`, pi_0 `log_prior`, alpha `alpha` (in units of reward per nat),
-Q `q`, V the result of `soft_value`, w (task) the leading axis M, p(w|x) `log_weights`.
+Q `q`, V the result of `soft_value`. The best prior for many tasks is in `ops.mixtures`.
 
 A distribution is its log-probabilities on the last axis; -inf marks an action without mass. All
 results are in nats, have the dtype of the inputs, and carry gradients.
@@ -133,40 +132,6 @@ def limit_log_policies(
     best = torch.where(supported, q, _NO_MASS).amax(-1, keepdim=True)
     greedy = torch.where(supported & (q == best), log_prior, _NO_MASS)
     return greedy - greedy.logsumexp(-1, keepdim=True), log_prior
-
-
-def log_mixture(
-    log_p: Float[Tensor, "M *batch A"], log_weights: Float[Tensor, "M *#batch"]
-) -> Float[Tensor, "*batch A"]:
-    """Return log sum_w p(w|x) pi_w(a|x), the mixture of M policies.
-
-    With the posterior over tasks as weights this is the optimal prior: of all distributions it
-    has the smallest expected KL(pi_w || pi_0).
-
-    Args:
-        log_p: log-probabilities of the M policies [M, ..., A].
-        log_weights: log p(w|x) [M, ...], normalized over the first axis; [M, 1, ...] broadcasts.
-
-    Returns:
-        [..., A]; -inf where no policy of positive weight has mass.
-
-    Raises:
-        ValueError: log_weights does not fit the leading axes of log_p.
-    """
-    leading = log_p.shape[:-1]
-    fits = log_weights.ndim == len(leading) and all(
-        size in (1, full) for size, full in zip(log_weights.shape[1:], leading[1:], strict=True)
-    )
-    if not fits or log_weights.shape[0] != leading[0]:
-        raise ValueError(
-            f"log_weights must have the shape of log_p without its action axis, {list(leading)}"
-            f" (1 broadcasts, except in front): got {list(log_weights.shape)}"
-        )
-    terms = log_p + log_weights.unsqueeze(-1)  # [M, ..., A]
-    reachable = (terms != _NO_MASS).any(0)  # [..., A]
-    # logsumexp over nothing but -inf has a NaN gradient; mask before and after.
-    total = torch.where(reachable, terms, 0.0).logsumexp(0)
-    return torch.where(reachable, total, _NO_MASS)
 
 
 def _tilted_logits(

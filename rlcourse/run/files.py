@@ -38,3 +38,28 @@ def replacing(path: Path, before: Callable[[], None] = lambda: None) -> Iterator
     finally:
         with suppress(OSError):  # the folder itself may be the trouble
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """Hold the file `path`, made if absent, against other processes that do the same.
+
+    The hold ends with the block, or with the process. Systems without `fcntl` (Windows) hold
+    nothing.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(path, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"{path} is held by another process: wait until it is done, or stop it"
+            ) from None
+        yield

@@ -62,7 +62,7 @@ def run_loop(
         The number of steps done: less than `num_steps` after an interrupt, or ended by `until`.
 
     Raises:
-        NonFiniteMetric: a metric is NaN or infinite; names it and the last good checkpoint.
+        NonFiniteMetric: a metric or a refused action is NaN; names it and the last good checkpoint.
         ValueError: a count < 1, or a record and a checkpoint that do not belong together.
     """
     every = {"log": log_every, "evaluate": evaluate_every, "checkpoint": checkpoint_every}
@@ -176,15 +176,28 @@ class _Run:
 
     def advance(self) -> None:
         """Take one action in every instance, and one update from what came of it."""
-        step_tm1 = self.books.step
-        with torch.no_grad():
-            action = self.agent.act(step_tm1)
-        step_t = self.env.step(action)
+        step_tm1, action = self.books.step, None
+        try:
+            with torch.no_grad():
+                action = self.agent.act(step_tm1)
+            step_t = self.env.step(action)
+        except (ValueError, RuntimeError):
+            self._check_divergence(action)
+            raise
         transition = Transition(step_tm1.obs, action, step_t.reward, step_t.discount, step_t.obs)
         metrics = self.agent.update(transition, ~step_t.is_first)
         for name, value in metrics.items():
             self.books.add(name, value.detach(), 1)
         self.books.add_arrival(step_t)
+
+    def _check_divergence(self, action: Tensor | None) -> None:
+        """An agent that diverged may fail to act, or act so that the environment refuses, before
+        its metrics are due: then raise NonFiniteMetric.
+        """
+        acted = {} if action is None else {"action": action.double().mean()}
+        if self.books.is_finite() and all(map(torch.isfinite, acted.values())):
+            return
+        self.write(self.books.pop_means() | acted)
 
     def write(self, metrics: Mapping[str, Metric]) -> None:
         if metrics:

@@ -139,7 +139,12 @@ def draw_path(ax: Axes, grid: Gridworld, states: Iterable[int], *, color: str = 
     color = PALETTE.get(color, color)
     outline = [Stroke(linewidth=4.6, foreground="white"), Normal()]
     ax.plot(
-        cells[:, 1], cells[:, 0], color=color, linewidth=2.4, path_effects=outline, zorder=4.5,
+        cells[:, 1],
+        cells[:, 0],
+        color=color,
+        linewidth=2.4,
+        path_effects=outline,
+        zorder=4.5,
         solid_joinstyle="round",
     )
     ax.plot(*cells[-1, ::-1], marker="o", color=color, markeredgecolor="white", zorder=4.6)
@@ -182,8 +187,13 @@ def _draw_colored(
     _draw_cells(ax, grid, colormap(norm(values)))
     if label is not None:
         bar = ax.figure.colorbar(
-            ScalarMappable(norm, colormap), ax=ax, location="bottom", label=label,
-            shrink=0.9, aspect=28, pad=0.03,
+            ScalarMappable(norm, colormap),
+            ax=ax,
+            location="bottom",
+            label=label,
+            shrink=0.9,
+            aspect=28,
+            pad=0.03,
         )
         if norm.gamma != 1.0:
             ticks = norm.inverse(np.linspace(0.0, 1.0, 5))

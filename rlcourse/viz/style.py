@@ -32,6 +32,13 @@ PALETTE: Mapping[str, str] = MappingProxyType(
         "pit cell": "#FBE2D0",
         "wall": "#434C5E",
         "floor": "#F6F7F9",
+        # Go boards
+        "black stone": "#20242C",
+        "white stone": "#FDFDFB",
+        "stone rim": "#3B3F48",
+        "board wood": "#F0D9AC",
+        "board line": "#8B7348",
+        "next move": "#009E73",  # the expert's: what was played from a recorded position
         # Ink
         "text": "#1F2733",
         "muted": "#5F6B7C",

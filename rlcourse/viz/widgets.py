@@ -65,11 +65,14 @@ def static_bundle(widget: widgets.Widget, html: str, text: str) -> dict[str, Any
     }
 
 
-def still_image(svg: str, description: str, caption: str) -> str:
-    """A picture as HTML that survives the sanitizers of notebook viewers, which drop inline SVG."""
+def still_image(svg: str, description: str, caption: str, width: float = WIDTH) -> str:
+    """A picture as HTML that survives the sanitizers of notebook viewers, which drop inline SVG.
+
+    `width` is in pixels; a narrower page shrinks the picture.
+    """
     encoded = base64.b64encode(svg.encode()).decode()
     return (
-        f'<figure style="margin:0"><img width="{WIDTH:g}" style="max-width:100%;height:auto" '
+        f'<figure style="margin:0"><img width="{width:g}" style="max-width:100%;height:auto" '
         f'alt="{escape(description)}" src="data:image/svg+xml;base64,{encoded}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )

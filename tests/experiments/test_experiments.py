@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import re
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,16 @@ from matplotlib.figure import Figure
 from rlcourse import experiments
 from rlcourse.__main__ import main
 from rlcourse.envs.gridworld import Gridworld
-from rlcourse.experiments import alpha_tradeoff, monte_carlo_value, prior_transfer, reference
-from rlcourse.klrl import soft_q, tabular
+from rlcourse.experiments import (
+    alpha_tradeoff,
+    control_agents,
+    distral_gridworlds,
+    distral_two_rooms,
+    monte_carlo_value,
+    prior_transfer,
+    reference,
+)
+from rlcourse.klrl import distral, distral_neural, mpo, sac, soft_q, svg0, tabular
 from rlcourse.run.record import Record, load_metrics
 
 MODULES = [
@@ -30,13 +39,33 @@ def name_of(module) -> str:
     return module.__name__.rpartition(".")[2]
 
 
+def arguments(experiment, folder) -> list[str]:
+    return ["run", name_of(experiment), "--preset", "smoke", "--out", str(folder)]
+
+
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    """The folder of an experiment's one run at `smoke`, from the command line; only to be read."""
+    folders = {}
+
+    def folder_of(experiment) -> Path:
+        name = name_of(experiment)
+        if name not in folders:
+            folder = tmp_path_factory.mktemp(name) / "out"
+            assert main(arguments(experiment, folder)) == 0
+            folders[name] = folder
+        return folders[name]
+
+    return folder_of
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=name_of)
-def test_an_experiment_runs_from_the_command_line_and_again(experiment, tmp_path, capsys):
-    arguments = ["run", name_of(experiment), "--preset", "smoke", "--out", str(tmp_path / "out")]
-    assert main(arguments) == 0
-    assert (tmp_path / "out" / "figure.png").stat().st_size > 5_000
-    files = {path: path.read_bytes() for path in (tmp_path / "out").rglob("metrics.jsonl")}
-    assert main(arguments) == 0  # finds everything finished
+def test_an_experiment_runs_from_the_command_line_and_again(experiment, smoke_run):
+    folder = smoke_run(experiment)
+    assert (folder / "figure.png").stat().st_size > 5_000
+    files = {path: path.read_bytes() for path in folder.rglob("metrics.jsonl")}
+    assert files
+    assert main(arguments(experiment, folder)) == 0  # finds everything finished
     assert all(path.read_bytes() == content for path, content in files.items())
 
 
@@ -47,22 +76,19 @@ def test_an_experiment_has_the_three_presets(experiment):
 
 
 @pytest.mark.parametrize("experiment", WITH_CURVES, ids=name_of)
-def test_shipped_curves_are_those_of_the_laptop_preset(experiment, tmp_path):
+def test_shipped_curves_are_those_of_the_laptop_preset(experiment, smoke_run):
     shipped = reference.load_reference(name_of(experiment))
-    small = experiment.PRESETS["smoke"]
-    experiment.run(small, tmp_path)
-    assert list(experiment.reference_curves(tmp_path)) == list(shipped)
+    assert list(experiment.reference_curves(smoke_run(experiment))) == list(shipped)
     for curve in shipped.values():
         assert np.isfinite(np.stack(curve)).all()
         assert (curve.low <= curve.mean + 1e-6).all()
         assert (curve.mean <= curve.high + 1e-6).all()
 
 
-@pytest.mark.parametrize("experiment", list(WITH_CURVES), ids=name_of)
-def test_a_run_is_drawn_over_the_shipped_curves(experiment, tmp_path):
-    experiment.run(experiment.PRESETS["smoke"], tmp_path)
+@pytest.mark.parametrize("experiment", WITH_CURVES, ids=name_of)
+def test_a_run_is_drawn_over_the_shipped_curves(experiment, smoke_run):
     shipped = reference.load_reference(name_of(experiment))
-    assert isinstance(experiment.plot(tmp_path, shipped), Figure)
+    assert isinstance(experiment.plot(smoke_run(experiment), shipped), Figure)
 
 
 def test_the_effect_of_notebook_01_is_in_the_shipped_curves():
@@ -73,10 +99,57 @@ def test_the_effect_of_notebook_01_is_in_the_shipped_curves():
     assert at_50["other room"][1] < at_50["same room"][0]
 
 
-def test_an_interrupted_transfer_says_so_and_goes_on(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "ours", "others", "step"),
+    [
+        ("distral_two_rooms", "distral", ("separate", "shared", "distral, state only"), 12_000),
+        ("distral_gridworlds", "two columns", ("separate", "shared"), 19_200),
+    ],
+)
+def test_the_effects_of_notebook_02_are_in_the_shipped_curves(name, ours, others, step):
+    curves = reference.load_reference(name)
+    place = list(curves[ours].x).index(step)
+    for other in others:
+        assert curves[ours].low[place] > curves[other].high[place]  # intervals apart
+
+
+INTERRUPTED = [  # experiment, what is interrupted in which update, and what the run is cut down to
+    (distral_two_rooms, distral.TabularDistral, 130, {}),
+    (distral_gridworlds, distral_neural.NeuralDistral, 50, {}),
+    (control_agents, sac.SAC, 25, {"agents": ("sac",), "num_seeds": 1}),
+    (control_agents, mpo.MPO, 25, {"agents": ("sac", "mpo"), "num_seeds": 1}),
+    (control_agents, svg0.SVG0, 25, {"agents": ("svg0_prior",), "num_seeds": 1}),
+]
+
+
+@pytest.mark.parametrize(("experiment", "agent", "number", "less"), INTERRUPTED)
+def test_an_interrupted_run_says_so_and_goes_on(
+    experiment, agent, number, less, smoke_run, tmp_path, monkeypatch
+):
+    config = replace(experiment.PRESETS["smoke"], **less)
+    update, calls = agent.update, 0
+
+    def press_stop(self, transition, valid):
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            signal.raise_signal(signal.SIGINT)
+        return update(self, transition, valid)
+
+    monkeypatch.setattr(agent, "update", press_stop)
+    assert not experiment.run(config, tmp_path, progress=False)
+    with pytest.raises((ValueError, FileNotFoundError), match="was interrupted|no metrics"):
+        experiment.load(tmp_path)
+    assert experiment.run(config, tmp_path, progress=False)
+    experiment.load(tmp_path)
+    whole, parts = smoke_run(experiment), list(tmp_path.rglob("metrics.jsonl"))
+    assert parts
+    for part in parts:
+        assert part.read_bytes() == (whole / part.relative_to(tmp_path)).read_bytes()
+
+
+def test_a_transfer_that_crashes_says_so_and_goes_on(smoke_run, tmp_path, monkeypatch):
     config = prior_transfer.PRESETS["smoke"]
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    prior_transfer.run(config, whole, progress=False)
     update, calls = soft_q.SoftQLearner.update, 0
 
     def interrupt(self, transition, valid):
@@ -88,11 +161,11 @@ def test_an_interrupted_transfer_says_so_and_goes_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(soft_q.SoftQLearner, "update", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        prior_transfer.run(config, broken, progress=False)
+        prior_transfer.run(config, tmp_path, progress=False)
     with pytest.raises(ValueError, match="was interrupted: run it again"):
-        prior_transfer.load(broken)
-    prior_transfer.run(config, broken, progress=False)
-    a, b = prior_transfer.load(whole), prior_transfer.load(broken)
+        prior_transfer.load(tmp_path)
+    prior_transfer.run(config, tmp_path, progress=False)
+    a, b = prior_transfer.load(smoke_run(prior_transfer)), prior_transfer.load(tmp_path)
     for name in config.priors:
         assert np.array_equal(a.value[name], b.value[name])
 
@@ -186,6 +259,34 @@ def test_an_interrupted_sweep_goes_on(tmp_path):
         (alpha_tradeoff, {"num_alphas": 1}, "2 or more"),
         (monte_carlo_value, {"discount": 1.5}, "discount"),
         (monte_carlo_value, {"walks": ()}, "walks"),
+        (distral_two_rooms, {"methods": ()}, "methods"),
+        (distral_two_rooms, {"methods": ("moon",)}, "no method is called 'moon'"),
+        (distral_two_rooms, {"num_seeds": 0}, "num_seeds"),
+        (distral_two_rooms, {"max_steps": 0}, "max_steps"),
+        (distral_two_rooms, {"threshold": 1.5}, "threshold"),
+        (distral_two_rooms, {"alpha": -0.5}, "alpha"),
+        (distral_two_rooms, {"beta": 0.0}, "beta"),
+        (distral_two_rooms, {"goals": ((2, 6),)}, r"\(2, 6\) must lie in one of the rooms"),
+        (distral_two_rooms, {"methods": ("shared", "shared")}, "each once"),
+        (distral_two_rooms, {"num_steps": 250}, "multiple of evaluate_every"),
+        (distral_two_rooms, {"map": "nowhere"}, "nowhere"),
+        (distral_two_rooms, {"goals": ()}, "at least one goal"),
+        (distral_gridworlds, {"num_maps": 0}, "num_maps"),
+        (distral_gridworlds, {"view": -1}, "view"),
+        (distral_gridworlds, {"methods": ()}, "methods"),
+        (distral_gridworlds, {"methods": ("moon",)}, "no method is called 'moon'"),
+        (distral_gridworlds, {"num_steps": 0}, "num_steps"),
+        (distral_gridworlds, {"evaluate_every": 0}, "evaluate_every"),
+        (distral_gridworlds, {"lambda_": 1.5}, "lambda_"),
+        (distral_gridworlds, {"learning_rate": 0.0}, "learning_rate"),
+        (control_agents, {"agents": ()}, "at least one of the agents"),
+        (control_agents, {"agents": ("moon",)}, "no agent is called 'moon'"),
+        (control_agents, {"agents": ("sac", "sac")}, "each once"),
+        (control_agents, {"max_steps": 0}, "max_steps"),
+        (control_agents, {"num_steps": 250}, "multiple of evaluate_every"),
+        (control_agents, {"num_envs": 0}, "num_envs"),
+        (control_agents, {"threshold": 0.0}, "threshold"),
+        (control_agents, {"prior_std": 0.0}, "prior_std"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_written(experiment, bad, says):
@@ -269,11 +370,12 @@ def test_each_seed_has_its_own_walks(tmp_path):
 
 
 @pytest.mark.parametrize("experiment", WITH_CURVES, ids=name_of)
-def test_every_recorded_metric_is_explained_in_the_glossary(experiment, tmp_path):
-    experiment.run(experiment.PRESETS["smoke"], tmp_path)
+def test_every_recorded_metric_is_explained_in_the_glossary(experiment, smoke_run):
     text = (Path(__file__).parents[2] / "notebooks" / "glossary.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"`([\w/]+)`", text.split("# Metrics")[1]))
-    for path in tmp_path.rglob("metrics.jsonl"):
+    paths = list(smoke_run(experiment).rglob("metrics.jsonl"))
+    assert paths
+    for path in paths:
         for name in load_metrics(path.parent):
             generic = re.sub(r"^.*/", "PRIOR/", name)
             assert name == "step" or {name, generic} & explained, f"{name} is not explained"

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
+from rlcourse.envs.control import NUM_ACTIONS, PointMass
+from rlcourse.envs.control_task import PointMassConfig
 from rlcourse.run.checkpoint import load_checkpoint
 from rlcourse.run.loop import run_loop
-from rlcourse.run.record import Record
+from rlcourse.run.record import NonFiniteMetric, Record
 from rlcourse.types import Step
 
 OBS_SIZES = {"state": 1, "time": 1}
@@ -138,3 +141,23 @@ def diverge(agent, folder: Path) -> None:
         log_every=10,
         progress=False,
     )
+
+
+def assert_stops_where_it_diverges(make_agent, folder: Path) -> None:
+    """On the point mass, which refuses actions that are not numbers.
+
+    Args:
+        make_agent: (obs_sizes, num_actions) -> an agent whose losses explode once it learns, but
+            not in the first three steps.
+        folder: of the run.
+    """
+    env = PointMass(8, torch.Generator().manual_seed(0), PointMassConfig(max_steps=20))
+    agent, checkpoint = make_agent(env.group_sizes, NUM_ACTIONS), folder / "checkpoint.pt"
+    options = {"checkpoint_path": checkpoint, "checkpoint_every": 3, "progress": False}
+    with pytest.raises(NonFiniteMetric, match=r"last good checkpoint is .*checkpoint\.pt"):
+        run_loop(env, agent, 400, record=Record(folder, {}), **options)
+    saved = load_checkpoint(checkpoint)
+    assert 3 <= saved["loop"]["num_done"] < 400
+    agent.load_state_dict(saved["agent"])
+    step = env.reset()
+    assert torch.isfinite(agent.act(step)).all()

@@ -96,6 +96,19 @@ def test_mixture_is_weighted_by_visitation():
         torch.testing.assert_close(found[s], expected)
 
 
+def test_solved_tasks_are_those_solved_alone():
+    goals, discount, alpha = ((1, 5), (4, 1)), 0.95, 0.1
+    tasks = [HALL.with_goals([goal]).mdp() for goal in goals]
+    log_prior = grid_priors.uniform(HALL)
+    log_policy, acting = grid_priors.solve_tasks(tasks, log_prior, alpha, discount, 1e-10)
+    for i, (task, goal) in enumerate(zip(tasks, goals, strict=True)):
+        alone = soft_value_iteration(task, log_prior, alpha, discount, tolerance=1e-10).log_policy
+        torch.testing.assert_close(log_policy[i], alone)
+        expected = visitation(task, alone, discount)
+        expected[HALL.state_at[goal]] = 0.0
+        torch.testing.assert_close(acting[i], expected, atol=1e-9, rtol=1e-6)
+
+
 def test_the_learned_prior_is_the_best_of_ours_for_its_tasks():
     grid = Gridworld.named("four rooms")
     goals, alpha, discount = grid_priors.other_goals(grid, 6, within=4), 0.05, 0.97

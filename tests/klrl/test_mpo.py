@@ -311,6 +311,16 @@ class TestStates:
         with pytest.raises(NonFiniteMetric, match=r"last good checkpoint is .*checkpoint\.pt"):
             continuous.diverge(make_agent(learning_rate=1e30), tmp_path)
 
+    @pytest.mark.parametrize("updates", [1, 2])
+    def test_nor_do_actions_that_the_environment_refuses_hide_it(self, updates, tmp_path):
+        groups = {"groups": ("proprio", "targets", "task")}
+        settings = replace(CONFIG, learning_rate=1e30, updates_per_step=updates, **groups)
+
+        def make(sizes, num_actions):
+            return mpo.MPO(settings, sizes, num_actions, torch.Generator().manual_seed(0))
+
+        continuous.assert_stops_where_it_diverges(make, tmp_path)
+
 
 class TestBadInput:
     def test_unknown_group(self):

@@ -318,7 +318,9 @@ def test_the_learners_own_functions_are_what_runs(generator):
 
 
 class TestStates:
-    @pytest.mark.parametrize("prior", [lambda: UniformPrior(1), learned_prior])
+    @pytest.mark.parametrize(
+        "prior", [lambda: UniformPrior(1), lambda: FixedPrior(-0.3, 0.3), learned_prior]
+    )
     def test_a_resumed_run_is_the_uninterrupted_one(self, prior, tmp_path):
         continuous.assert_resumes_exactly(lambda: make_agent(prior=prior()), tmp_path)
 
@@ -336,6 +338,17 @@ class TestStates:
     def test_a_diverging_run_names_the_last_good_checkpoint(self, tmp_path):
         with pytest.raises(NonFiniteMetric, match=r"last good checkpoint is .*checkpoint\.pt"):
             continuous.diverge(make_agent(learning_rate=1e30), tmp_path)
+
+    @pytest.mark.parametrize("updates", [1, 2])
+    def test_nor_do_actions_that_the_environment_refuses_hide_it(self, updates, tmp_path):
+        groups = {"groups": ("proprio", "targets", "task")}
+        settings = replace(CONFIG, learning_rate=1e30, updates_per_step=updates, **groups)
+
+        def make(sizes, num_actions):
+            generator = torch.Generator().manual_seed(0)
+            return svg0.SVG0(settings, sizes, num_actions, generator, UniformPrior(num_actions))
+
+        continuous.assert_stops_where_it_diverges(make, tmp_path)
 
 
 class TestBadInput:

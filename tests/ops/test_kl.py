@@ -9,7 +9,6 @@ from rlcourse.ops.kl import (
     boltzmann_log_policy,
     categorical_kl,
     entropy,
-    log_mixture,
     soft_value,
 )
 from tests.oracles import slow_kl
@@ -244,44 +243,3 @@ class TestSoftValue:
         assert boltzmann_log_policy(q, log_prior, 1).dtype == dtype
         assert categorical_kl(log_prior, log_prior).dtype == dtype
         assert entropy(log_prior).dtype == dtype
-
-
-class TestLogMixture:
-    def test_by_hand(self):
-        policies = torch.stack([logs(1.0, 0.0, 0.0), logs(0.5, 0.5, 0.0)])
-        mixture = log_mixture(policies, logs(0.5, 0.5))
-        torch.testing.assert_close(mixture.exp(), logs(0.75, 0.25, 0.0).exp())
-        assert mixture[2] == -INF
-
-    def test_gradient_is_finite_where_no_policy_has_mass(self):
-        policies = torch.stack([logs(1.0, 0.0, 0.0), logs(0.5, 0.5, 0.0)]).requires_grad_()
-        weights = logs(1.0, 0.0).requires_grad_()
-        mixture = log_mixture(policies, weights)
-        mixture[0].backward()
-        assert torch.isfinite(policies.grad).all()
-        assert torch.isfinite(weights.grad).all()
-
-    def test_is_the_prior_with_the_smallest_expected_kl(self, generator):
-        policies = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64).log_softmax(-1)
-        weights = torch.randn(3, 5, generator=generator, dtype=torch.float64).log_softmax(0)
-
-        def expected_kl(log_prior):
-            return (weights.exp() * categorical_kl(policies, log_prior)).sum(0)  # [5]
-
-        best = expected_kl(log_mixture(policies, weights))
-        for _ in range(20):
-            noise = torch.randn(5, 4, generator=generator, dtype=torch.float64)
-            other = (log_mixture(policies, weights) + 0.3 * noise).log_softmax(-1)
-            assert (expected_kl(other) >= best).all()
-
-    def test_weights_broadcast_over_states(self, generator):
-        policies = torch.randn(3, 5, 4, generator=generator).log_softmax(-1)
-        weights = logs(0.2, 0.3, 0.5, dtype=torch.float32)[:, None]
-        expected = (policies.exp() * weights.exp()[..., None]).sum(0)
-        torch.testing.assert_close(log_mixture(policies, weights).exp(), expected)
-
-    @pytest.mark.usefixtures("without_type_checks")
-    @pytest.mark.parametrize("shape", [(2,), (3, 4), (1, 5), (2, 5), (3, 5, 4)])
-    def test_wrong_weights(self, shape):
-        with pytest.raises(ValueError, match=r"without its action axis, \[3, 5\]"):
-            log_mixture(torch.zeros(3, 5, 4), torch.zeros(shape))

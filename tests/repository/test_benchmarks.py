@@ -13,6 +13,9 @@ SHORT = {
     "gridworld_vs_minigrid": (
         *("--peer-steps", "160", "--our-steps", "16384", "--verify-steps", "1000"),
     ),
+    "mpo_update_over_samples": ("--repeats", "1", "--rounds", "1", "--batch-size", "16"),
+    "point_mass_vs_gymnasium": (*("--seconds", "0.02", "--rounds", "1", "--verify-steps", "400"),),
+    "sac_update_vs_single_file": ("--updates", "1", "--rounds", "2", "--batch-size", "32"),
     "soft_value_iteration_scaling": ("--iterations", "2"),
 }
 
@@ -27,4 +30,4 @@ def test_a_benchmark_prints_its_table(name):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"^\| .* \|$", done.stdout, re.MULTILINE)) > 5, done.stdout
+    assert len(re.findall(r"^\| .* \|$", done.stdout, re.MULTILINE)) >= 5, done.stdout

@@ -23,6 +23,7 @@ TOP_LEVEL = {
     "environment.yml",
     "notebooks",
     "pyproject.toml",
+    "requirements-bench.txt",
     "requirements-dev.txt",
     "requirements-rlax.txt",
     "requirements.txt",

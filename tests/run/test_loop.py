@@ -237,6 +237,57 @@ class TestMetrics:
         start(tmp_path / "whole")
         assert_same_run(tmp_path, tmp_path / "whole")
 
+    @pytest.mark.parametrize("where", ["act", "step"])
+    def test_a_failure_after_a_nan_is_told_as_what_it_is(self, tmp_path, where):
+        class Failing(Learner):
+            def act(self, step):
+                if where == "act" and self.num_updates == 20:
+                    raise RuntimeError("probability tensor contains nan")
+                return super().act(step)
+
+            def update(self, transition, valid):
+                metrics = super().update(transition, valid)
+                return metrics | {"loss": metrics["loss"] / (self.num_updates < 20)}
+
+        class Refusing(TabularEnv):
+            def step(self, action):
+                if where == "step" and agent.num_updates == 20:
+                    raise ValueError("actions must be numbers")
+                return super().step(action)
+
+        mdp = probes()[4].mdp
+        env = Refusing(mdp, NUM_ENVS, torch.Generator().manual_seed(0), max_steps=5)
+        agent, checkpoint = Failing(mdp.num_states), tmp_path / "checkpoint.pt"
+        options = {"checkpoint_path": checkpoint, "checkpoint_every": 11, "progress": False}
+        with pytest.raises(NonFiniteMetric, match="'loss' is .* last good checkpoint is"):
+            run_loop(env, agent, 50, record=Record(tmp_path, {}), **options)
+        assert load_checkpoint(checkpoint)["loop"]["num_done"] == 11
+
+    def test_an_action_that_is_no_number_is_named(self, tmp_path):
+        class Lost(Recorder):
+            def act(self, step):
+                return torch.full((3,), float("nan"))
+
+        class Strict(Counter):
+            def step(self, action):
+                raise ValueError("actions must be numbers")
+
+        with pytest.raises(NonFiniteMetric, match="'action' is nan"):
+            run_loop(Strict(), Lost(), 5, record=Record(tmp_path, {}), progress=False)
+
+    def test_other_failures_stay_what_they_are(self, tmp_path):
+        class Strict(Counter):
+            def step(self, action):
+                raise ValueError("the door is locked")
+
+        with pytest.raises(ValueError, match="the door is locked"):
+            run_loop(Strict(), Recorder(), 5, record=Record(tmp_path, {}), progress=False)
+        assert load_metrics_or_none(tmp_path) is None
+
+
+def load_metrics_or_none(folder):
+    return load_metrics(folder) if (folder / "metrics.jsonl").stat().st_size else None
+
 
 class TestResuming:
     @pytest.mark.parametrize("how", [press_stop, crash])

@@ -99,11 +99,7 @@ def test_the_sweep_takes_the_objective_apart(name):
     grid = Gridworld.named(name)
     mdp, sweep = grid.mdp(slip=0.1), soft_sweep(grid.mdp(slip=0.1), along_walls(grid), ALPHAS, 0.95)
     exact = soft_value_iteration(mdp, along_walls(grid), ALPHAS.unsqueeze(-1), 0.95)
-    torch.testing.assert_close(
-        sweep.objective, start_value(mdp, exact.value), atol=1e-4, rtol=0.0
-    )
-    torch.testing.assert_close(
-        sweep.objective, sweep.expected_return - ALPHAS * sweep.total_kl
-    )
+    torch.testing.assert_close(sweep.objective, start_value(mdp, exact.value), atol=1e-4, rtol=0.0)
+    torch.testing.assert_close(sweep.objective, sweep.expected_return - ALPHAS * sweep.total_kl)
     assert (sweep.visits >= 0.0).all()
     assert (sweep.total_kl.diff() <= 1e-9).all()  # a dearer KL is never bought more of

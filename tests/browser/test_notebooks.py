@@ -24,6 +24,7 @@ class Plan(NamedTuple):
     right: str  # a piece of the solved cell ...
     wrong: str  # ... and what makes it wrong
     message: str  # a pattern that the verdict on the wrong answer matches
+    slider: str = ""  # the label of a slider that is to move a picture
 
 
 PLANS = (
@@ -40,9 +41,25 @@ PLANS = (
         right="log_p - log_q",
         wrong="log_q - log_p",
         message=r"sign|swap|negative|order",
+        slider="α",
+    ),
+    Plan(
+        notebook="02_multitask_priors.ipynb",
+        exercise="02.two_kls",
+        right="log_q.exp() * (log_q - log_p)",
+        wrong="log_q.exp() * (log_p - log_q)",
+        message=r"wrong sign",
+        slider="width of q",
+    ),
+    Plan(
+        notebook="03_continuous_control.ipynb",
+        exercise="03.sac_target",
+        right="next_q.amin(0) - temperature * next_log_prob",
+        wrong="next_q.amin(0) + temperature * next_log_prob",
+        message=r"entropy has the wrong sign",
+        slider="temperature η",
     ),
 )
-SLIDER_NOTEBOOK, SLIDER_LABEL = "01_kl_regularized_rl.ipynb", "α"
 SOLVED = re.compile(r"(\d+) of (\d+) exercises solved")
 
 
@@ -85,9 +102,9 @@ def answer_wrongly_then_rightly(server, notebook, plan: Plan, name: str) -> None
     assert json.loads(server.progress.read_text())["exercises"][plan.exercise]["passed"]
 
 
-def move_slider(notebook, name: str) -> None:
-    cell = notebook.show(notebook.widget_cell(SLIDER_LABEL))
-    handle = notebook.slider(cell, SLIDER_LABEL)
+def move_slider(notebook, label: str, name: str) -> None:
+    cell = notebook.show(notebook.widget_cell(label))
+    handle = notebook.slider(cell, label)
     handle.scroll_into_view_if_needed()
     notebook.screenshot(f"{name}_5_slider_before")
     before, value = notebook.drawn(cell), handle.get_attribute("aria-valuenow")
@@ -112,8 +129,8 @@ def test_a_learner_works_through_a_notebook(server, notebook, plan):
     solved_before = number_solved(notebook.shown(progress))
 
     answer_wrongly_then_rightly(server, notebook, plan, name)
-    if plan.notebook == SLIDER_NOTEBOOK:
-        move_slider(notebook, name)
+    if plan.slider:
+        move_slider(notebook, plan.slider, name)
 
     notebook.run(progress)
     notebook.show(progress)

@@ -1,0 +1,217 @@
+"""Matches: paired games with swapped colors, the win rate with its interval, Elo, and every game.
+
+Both games of a pair begin with the same random opening, so that an opening that favors a color
+favors each player once. A drawn game counts as half a win.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from tqdm.auto import tqdm
+
+from rlcourse.go.board import BLACK, Go, Player, Rules, State
+from rlcourse.go.notation import RESIGN
+from rlcourse.go.openings import random_opening
+from rlcourse.go.records import Game, GameFile
+from rlcourse.go.sgf import to_sgf
+
+
+class Contestant(Protocol):
+    """Somebody who plays; an `Engine` is one."""
+
+    name: str
+
+    def new_game(self, seed: int | None = None) -> None: ...
+
+    def play(self, color: int, move: int) -> None: ...
+
+    def genmove(self, color: int) -> int:
+        """A move, which is also played; or `RESIGN`."""
+
+
+class Local:
+    """A player of ours as a contestant.
+
+    Args:
+        name: for records.
+        player: chooses a move on a board.
+        rules: of the games.
+    """
+
+    def __init__(self, name: str, player: Player, rules: Rules) -> None:
+        self.name, self._player, self._go = name, player, Go(rules)
+        self.new_game()
+
+    def new_game(self, seed: int | None = None) -> None:
+        self._state: State = self._go.new(1)
+
+    def play(self, color: int, move: int) -> None:
+        self._go.step_(self._state, torch.tensor([move]))
+
+    def genmove(self, color: int) -> int:
+        move = self._player(self._go, self._state.clone())
+        if move != RESIGN:
+            self.play(color, move)
+        return move
+
+
+class Interval(NamedTuple):
+    """A share with its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Match:
+    """What came of a match, seen from the first player."""
+
+    wins: int
+    draws: int
+    losses: int
+
+    @property
+    def num_games(self) -> int:
+        return self.wins + self.draws + self.losses
+
+    @property
+    def win_rate(self) -> Interval:
+        """Wilson's 95 % interval; a draw is half a win."""
+        return wilson_interval(self.wins + 0.5 * self.draws, self.num_games)
+
+    @property
+    def elo(self) -> Interval:
+        """The difference in Elo points: infinite where one player won everything."""
+        return Interval(*map(elo_difference, self.win_rate))
+
+    def __str__(self) -> str:
+        rate, elo = self.win_rate, self.elo
+        return (
+            f"{self.wins} won, {self.draws} drawn, {self.losses} lost: {rate.mean:.1%} "
+            f"[{rate.low:.1%}, {rate.high:.1%}], "
+            f"Elo {elo.mean:+.0f} [{elo.low:+.0f}, {elo.high:+.0f}]"
+        )
+
+
+def wilson_interval(wins: float, num_games: int, z: float = 1.959964) -> Interval:
+    """A share of successes with Wilson's score interval (1927), which stays inside [0, 1].
+
+    Args:
+        wins: number of successes, 0 to `num_games`; half ones are allowed.
+        num_games: trials, at least 1.
+        z: quantile of the normal distribution; the default gives 95 %.
+
+    Raises:
+        ValueError: wins does not lie between 0 and num_games, or there are no games.
+    """
+    if num_games < 1 or not 0 <= wins <= num_games:
+        raise ValueError(f"{wins} wins in {num_games} games: give 0 to num_games, and at least 1")
+    share, shrink = wins / num_games, 1 + z**2 / num_games
+    center = (share + z**2 / (2 * num_games)) / shrink
+    spread = share * (1 - share) / num_games + z**2 / (4 * num_games**2)
+    radius = z * math.sqrt(spread) / shrink
+    return Interval(share, max(0.0, center - radius), min(1.0, center + radius))
+
+
+def elo_difference(win_rate: float) -> float:
+    """Elo points that explain a win rate: 400 log10(p / (1 - p)); infinite at 0 and 1."""
+    if win_rate in (0.0, 1.0):
+        return math.copysign(math.inf, win_rate - 0.5)
+    return 400.0 * math.log10(win_rate / (1.0 - win_rate))
+
+
+def play_match(
+    one: Contestant,
+    other: Contestant,
+    rules: Rules,
+    num_pairs: int,
+    folder: Path,
+    *,
+    stones: tuple[int, int] = (4, 8),
+    progress: bool = True,
+) -> Match:
+    """Plays the games that are missing in `folder`, and counts all.
+
+    Game 2 i + s is the game of pair i in which `one` is black (s = 0) or white (s = 1).
+
+    Args:
+        one, other: the players.
+        rules: of the games; both players must have been made for them.
+        num_pairs: of games.
+        folder: receives match.games and an SGF file for each game. A match that was interrupted
+            goes on from there.
+        stones: fewest and most random stones of an opening.
+        progress: draw a progress bar.
+
+    Raises:
+        ValueError: a player made an illegal move, or the folder holds another match.
+    """
+    about = {"one": one.name, "other": other.name, "stones": list(stones)}
+    file = _match_file(folder / "match.games", rules, about)
+    games = {game.number: game for game in file}
+    bar = tqdm(desc=f"{one.name} - {other.name}", total=2 * num_pairs, disable=not progress)
+    with bar:
+        bar.update(len(games))
+        for number in (n for n in range(2 * num_pairs) if n not in games):
+            players = (one, other) if number % 2 == 0 else (other, one)
+            opening = random_opening(rules, number // 2, *stones)
+            game = play_game(*players, rules, number, opening)
+            content = to_sgf(game, rules.size, rules.komi, *(player.name for player in players))
+            (folder / f"{number:05}.sgf").write_bytes(content)
+            file.append([game])
+            games[number] = game
+            bar.update()
+    return count(game for number, game in games.items() if number < 2 * num_pairs)
+
+
+def play_game(
+    black: Contestant, white: Contestant, rules: Rules, number: int, opening: list[int]
+) -> Game:
+    """One game; `number` is also its seed.
+
+    Raises:
+        ValueError: a player made an illegal move.
+    """
+    go, color, moves = Go(rules), BLACK, []
+    state = go.new(1)
+    for player in (black, white):
+        player.new_game(seed=number + 1)
+    while not bool(go.is_over(state)):
+        mover, waiting = (black, white) if color == BLACK else (white, black)
+        if len(moves) < len(opening):
+            move = opening[len(moves)]
+            mover.play(color, move)
+        else:
+            move = mover.genmove(color)
+        if move == RESIGN:
+            return Game(number, tuple(moves), -0.5 * color, resigned=True, opening=len(opening))
+        if not 0 <= move <= rules.num_points or not bool(state.legal[0, move]):
+            raise ValueError(f"{mover.name} played the illegal move {move} in game {number}")
+        waiting.play(color, move)
+        go.step_(state, torch.tensor([move]))
+        moves.append(move)
+        color = -color
+    return Game(number, tuple(moves), float(go.score(state)), opening=len(opening))
+
+
+def count(games: Iterator[Game]) -> Match:
+    """The score of the first player, who is black in games of even number."""
+    signs = [game.margin * (1 if game.number % 2 == 0 else -1) for game in games]
+    wins, losses = sum(s > 0 for s in signs), sum(s < 0 for s in signs)
+    return Match(wins, len(signs) - wins - losses, losses)
+
+
+def _match_file(path: Path, rules: Rules, about: dict[str, object]) -> GameFile:
+    if not path.exists():
+        return GameFile.create(path, rules.size, rules.komi, about)
+    file = GameFile.open(path)
+    found = {"size": file.size, "komi": file.komi, **file.about}
+    wanted = {"size": rules.size, "komi": rules.komi, **about}
+    if found != wanted:
+        raise ValueError(f"{path} holds the match {found}, not {wanted}: choose another folder")
+    return file

@@ -1,0 +1,69 @@
+"""Moves as people and engines write them.
+
+A move is a number here: row * size + column with rows from the top, and size^2 for a pass. GTP
+counts rows from the bottom and leaves out the letter I; SGF counts both from the top left.
+"""
+
+RESIGN = -1  # what a player answers instead of a move
+COLUMNS = "ABCDEFGHJKLMNOPQRSTUVWXYZ"  # GTP's, without I
+
+
+def vertex_of(move: int, size: int) -> str:
+    """GTP's name of a move: "A9" for the top left corner of 9x9, or "pass".
+
+    Raises:
+        ValueError: for a number that is no move on this board.
+    """
+    _check_move(move, size)
+    if move == size**2:
+        return "pass"
+    row, column = divmod(move, size)
+    return f"{COLUMNS[column]}{size - row}"
+
+
+def move_of(vertex: str, size: int) -> int:
+    """The move that GTP calls `vertex`, in either case.
+
+    Raises:
+        ValueError: for anything but a point of the board or "pass".
+    """
+    name = vertex.strip().upper()
+    if name == "PASS":
+        return size**2
+    letters, number = name[:1], name[1:]
+    known = letters and letters in COLUMNS[:size] and number.isascii() and number.isdecimal()
+    if not known or not 1 <= int(number) <= size:
+        last = f"{COLUMNS[size - 1]}{size}"
+        raise ValueError(f"{vertex!r} is no point of a {size}x{size} board, from A1 to {last}")
+    return (size - int(number)) * size + COLUMNS.index(letters)
+
+
+def sgf_of(move: int, size: int) -> str:
+    """SGF's name of a move: "aa" for the top left corner, and an empty string for a pass.
+
+    Raises:
+        ValueError: for a number that is no move on this board.
+    """
+    _check_move(move, size)
+    if move == size**2:
+        return ""
+    row, column = divmod(move, size)
+    return chr(ord("a") + column) + chr(ord("a") + row)
+
+
+def result_text(margin: float, resigned: bool = False) -> str:
+    """A result as SGF and GTP write it: "B+3.5", "W+R" after resignation, or "0".
+
+    Args:
+        margin: points of black minus those of white; only its sign counts after a resignation.
+        resigned: the loser gave up.
+    """
+    if margin == 0.0:
+        return "0"
+    winner = "B" if margin > 0 else "W"
+    return f"{winner}+R" if resigned else f"{winner}+{abs(margin):g}"
+
+
+def _check_move(move: int, size: int) -> None:
+    if not 0 <= move <= size**2:
+        raise ValueError(f"{move} is no move on a {size}x{size} board: 0 to {size**2}, the pass")
