@@ -58,21 +58,35 @@ def _run_kernel(draft: Any, name: str, root: Path, environment: dict[str, str]) 
     """Execute `draft`, an nbformat notebook, in place."""
     from nbclient import NotebookClient  # a dependency of maintainers only
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from traitlets.config import Config
 
-    client = NotebookClient(
-        draft,
-        timeout=CELL_SECONDS,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(root / "solutions")}},
-        record_timing=False,
-        store_widget_state=False,
-        coalesce_streams=True,
-    )
-    try:
-        client.execute(env=environment)
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        says = ANSI_COLOR.sub("", str(error))
-        raise LessonError(f"solutions/{name}.ipynb does not run: {says}") from error
+    with tempfile.TemporaryDirectory() as sockets:
+        client = NotebookClient(
+            draft,
+            timeout=CELL_SECONDS,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(root / "solutions")}},
+            record_timing=False,
+            store_widget_state=False,
+            coalesce_streams=True,
+            config=Config({"KernelManager": kernel_address(sockets)}),
+        )
+        try:
+            client.execute(env=environment)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            says = ANSI_COLOR.sub("", str(error))
+            raise LessonError(f"solutions/{name}.ipynb does not run: {says}") from error
+
+
+def kernel_address(folder: str) -> dict[str, str]:
+    """Where a kernel manager should talk to its kernel: through files in an empty `folder`.
+
+    A TCP port is chosen some seconds before the kernel binds it; when anything else takes it
+    meanwhile, the client's own attempts to connect included, the kernel dies at its start.
+    """
+    if os.name == "nt":  # has no such files
+        return {}
+    return {"transport": "ipc", "ip": str(Path(folder) / "kernel")}
 
 
 def clean_outputs(outputs: list[dict[str, Any]], replace: dict[str, str]) -> list[dict[str, Any]]:

@@ -6,7 +6,12 @@ RLCOURSE_STRICT=1 python -m pytest -p tests.notebooks.smoke --nbval-lax solution
 import os
 import tempfile
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
+
+import nbval.kernel
+
+from rlcourse.course.execute import kernel_address
 
 BUDGET_SECONDS = 60  # per notebook at `smoke`; reported, not enforced: machines differ
 
@@ -16,6 +21,8 @@ def pytest_configure(config):
     os.environ["RLCOURSE_PRESET"] = "smoke"
     folder = tempfile.mkdtemp(prefix="rlcourse-smoke-")
     os.environ["RLCOURSE_PROGRESS"] = str(Path(folder) / "progress.json")
+    manager = partial(nbval.kernel.KernelManager, **kernel_address(folder))
+    nbval.kernel.KernelManager = manager  # it has no option for the address
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,15 +1,22 @@
 """The judge of notebook errors, on small notebooks that it must acquit or convict."""
 
+import tempfile
+
 import nbformat.v4 as nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
+from rlcourse.course.execute import kernel_address
 from tests.notebooks.errors import cell_errors, defined_names, exercise_ids, unexpected_errors
 
 
 def execute(*sources: str) -> nbformat.new_notebook:
     notebook = nbformat.new_notebook(cells=[nbformat.new_code_cell(s) for s in sources])
-    return NotebookClient(notebook, allow_errors=True, kernel_name="python3").execute()
+    with tempfile.TemporaryDirectory() as sockets:
+        config = Config({"KernelManager": kernel_address(sockets)})
+        client = NotebookClient(notebook, allow_errors=True, kernel_name="python3", config=config)
+        return client.execute()
 
 
 def kinds(notebook) -> list[str]:

@@ -5,7 +5,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
+from rlcourse.course.execute import kernel_address
 from rlcourse.course.pedagogy import excuses
 from tests.notebooks.errors import cell_errors, exercise_ids, unexpected_errors
 
@@ -38,10 +40,15 @@ def excused(notebook) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", LEARNER, ids=name)
-def test_without_the_fallback_only_unwritten_exercises_raise(path, monkeypatch, record_property):
+def test_without_the_fallback_only_unwritten_exercises_raise(
+    path, monkeypatch, record_property, tmp_path_factory
+):
     monkeypatch.setenv("RLCOURSE_STRICT", "1")
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, allow_errors=True, timeout=120, kernel_name="python3")
+    address = Config({"KernelManager": kernel_address(str(tmp_path_factory.mktemp("k")))})
+    client = NotebookClient(
+        notebook, allow_errors=True, timeout=120, kernel_name="python3", config=address
+    )
     client.execute(cwd=str(path.parent))
     assert unexpected_errors(notebook) == []
     raised = [e.message for e in cell_errors(notebook) if e.kind == "NotImplementedError"]
