@@ -10,6 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = {
+    "index_at_scale": (
+        *("--sizes", "5000", "8000", "10000", "--num-queries", "50", "--block", "4000"),
+    ),
     "gridworld_vs_minigrid": (
         *("--peer-steps", "160", "--our-steps", "16384", "--verify-steps", "1000"),
     ),
