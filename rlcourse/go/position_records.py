@@ -101,38 +101,24 @@ def encode(
     for game in games:
         _check_game(game, rules)
     lengths = np.array([len(game.moves) for game in games], np.int64)
-    openings = np.array([game.opening for game in games], np.int64)
-    numbers = np.array([game.number for game in games], np.int64)
     starts = np.cumsum(lengths) - lengths
+    numbers = np.array([game.number for game in games], np.int64)
     moves = np.fromiter((move for game in games for move in game.moves), np.int64, lengths.sum())
 
-    rows = np.repeat(np.arange(len(games)), lengths)  # [M] over all moves of all games
+    rows = np.repeat(np.arange(len(games)), lengths)
     plies = np.arange(len(moves)) - starts[rows]
     kept = is_kept(numbers[rows], plies, keep=keep, seed=seed, source=source)
-    kept &= plies >= openings[rows]
-    places = np.where(kept, np.cumsum(kept) - 1, -1)
+    kept &= plies >= np.array([game.opening for game in games], np.int64)[rows]
+    played = _Played(numbers, starts, lengths, moves, np.where(kept, np.cumsum(kept) - 1, -1))
 
+    table = _table(games, np.bincount(rows[kept], minlength=len(games)), rules)
     records = np.zeros(int(kept.sum()), record_type(rules))
     records["game"], records["ply"] = rows[kept], plies[kept]
-    around = plies[kept, None] + _OFFSETS
-    known = (around >= 0) & (around < lengths[rows[kept], None])
-    indices = np.where(known, kept.nonzero()[0][:, None] + _OFFSETS, 0)
-    no_move = _no_move(records)
-    records["moves"] = np.where(known, moves[indices], no_move)
-
-    table = np.zeros(len(games), game_type(rules))
-    table["number"], table["opening"], table["length"] = numbers, openings, lengths
-    table["margin"] = [game.margin for game in games]
-    table["flags"] = [_RESIGNED * game.resigned | _DISPUTED * game.disputed for game in games]
-    counts = np.bincount(rows[kept], minlength=len(games))
-    table["first"] = np.cumsum(counts) - counts
-
+    records["moves"] = _moves_around(played, kept.nonzero()[0], records)
     go, by_length = Go(rules), np.argsort(-lengths, kind="stable")
     for start in range(0, len(games), _BLOCK):
         block = by_length[start : start + _BLOCK]
-        table["final"][block] = _replay(
-            go, numbers[block], moves, starts[block], lengths[block], places, records, on_positions
-        )
+        table["final"][block] = _replay_(records, go, played, block, on_positions)
     return records, table
 
 
@@ -156,41 +142,72 @@ def decode_final(table: np.ndarray, rules: Rules) -> np.ndarray:
     return sides[:, 0].astype(np.int8) - sides[:, 1].astype(np.int8)
 
 
-def _replay(
-    go: Go,
-    numbers: np.ndarray,
-    moves: np.ndarray,
-    starts: np.ndarray,
-    lengths: np.ndarray,
-    places: np.ndarray,
+class _Played(NamedTuple):
+    """G games with M moves in all, one game after the other."""
+
+    numbers: np.ndarray  # [G]
+    starts: np.ndarray  # [G] the first move of each
+    lengths: np.ndarray  # [G]
+    moves: np.ndarray  # [M]
+    places: np.ndarray  # [M] the record of the position before the move, or -1
+
+
+def _table(games: Sequence[Game], counts: np.ndarray, rules: Rules) -> np.ndarray:
+    """The table of games of which `counts` [G] positions are kept; `final` is still empty."""
+    table = np.zeros(len(games), game_type(rules))
+    for name in ("number", "margin", "opening"):
+        table[name] = [getattr(game, name) for game in games]
+    table["length"] = [len(game.moves) for game in games]
+    table["flags"] = [_RESIGNED * game.resigned | _DISPUTED * game.disputed for game in games]
+    table["first"] = np.cumsum(counts) - counts
+    return table
+
+
+def _moves_around(played: _Played, at: np.ndarray, records: np.ndarray) -> np.ndarray:
+    """The field `moves` of records [N], whose own moves are `at` [N]."""
+    plies = records["ply"].astype(np.int64)[:, None] + _OFFSETS
+    known = (plies >= 0) & (plies < played.lengths[records["game"], None])
+    indices = np.where(known, at[:, None] + _OFFSETS, 0)
+    return np.where(known, played.moves[indices], _no_move(records))
+
+
+def _replay_(
     records: np.ndarray,
+    go: Go,
+    played: _Played,
+    block: np.ndarray,
     on_positions: Callable[[int], object],
 ) -> np.ndarray:
-    """Plays games [G], the longest first, and fills in the bits of the records; returns the bits of
-    the final area [G, 2, N]. `moves` and `places`, a position's record or -1, are of all games.
+    """Replays the games `block` [B], the longest of which come first, and fills in the bits of
+    their records. Returns the bits of the final area [B, 2, N].
     """
-    state = go.new(len(lengths))
+    state, lengths = go.new(len(block)), played.lengths[block]
     for ply in range(int(lengths.max())):
         count = int((lengths > ply).sum())  # the others have ended
         going_on = State(state.small[:count], state.large[:count], state.legal[:count])
-        at = starts[:count] + ply
-        legal = going_on.legal.numpy()[np.arange(count), moves[at]]
-        if not legal.all():
-            board = int((~legal).argmax())
-            over = bool(go.is_over(going_on)[board])
-            raise ValueError(
-                f"game {numbers[board]}, ply {ply}: the move {moves[at[board]]} "
-                + ("comes after the end of the game" if over else "is illegal")
-                + ": drop the game, or use the rules that it was played by"
-            )
-        wanted = (places[at] >= 0).nonzero()[0]
-        if len(wanted):
-            some = going_on.select(torch.from_numpy(wanted))
-            records["bits"][places[at[wanted]]] = _bits(go, some)
-            on_positions(len(wanted))
-        go.step_(going_on, torch.from_numpy(moves[at]))
+        at = played.starts[block[:count]] + ply
+        moves, places = played.moves[at], played.places[at]
+        _check_legal(go, going_on, moves, played.numbers[block], ply)
+        kept = (places >= 0).nonzero()[0]
+        if len(kept):
+            records["bits"][places[kept]] = _bits(go, going_on.select(torch.from_numpy(kept)))
+            on_positions(len(kept))
+        go.step_(going_on, torch.from_numpy(moves))
     area = go.area(state).numpy()
     return _packed(np.stack([area > 0, area < 0], 1))
+
+
+def _check_legal(go: Go, state: State, moves: np.ndarray, numbers: np.ndarray, ply: int) -> None:
+    legal = state.legal.numpy()[np.arange(len(moves)), moves]
+    if legal.all():
+        return
+    board = int((~legal).argmax())
+    over = bool(go.is_over(state)[board])
+    raise ValueError(
+        f"game {numbers[board]}, ply {ply}: the move {moves[board]} "
+        + ("comes after the end of the game" if over else "is illegal")
+        + ": drop the game, or use the rules that it was played by"
+    )
 
 
 def _bits(go: Go, state: State) -> np.ndarray:
