@@ -28,7 +28,7 @@ from rlcourse.go.board import NUM_PLANES, NUM_RECENT, Go, Rules, State
 from rlcourse.go.records import Game
 
 NUM_NEXT = 10  # moves that a position remembers of what followed
-_BLOCK = 512  # games that are replayed together
+_BLOCK = 2048  # games that are replayed together
 _OFFSETS = np.array([-1 - i for i in range(NUM_RECENT)] + list(range(NUM_NEXT)))
 _RESIGNED, _DISPUTED = 1, 2
 

@@ -19,6 +19,9 @@ The *source* of a game tells sets apart, such as an expert's games and an agent'
 are unique within a source only. The positions of a game's opening, before moves that no player
 chose, are left out.
 
+Games are replayed on all cores. Where these have other work too, set OMP_WAIT_POLICY=PASSIVE before
+the first import: threads that spin while they wait cost more than the replay.
+
 **Deviations.** The halves of the paper, by game and drawn at random, are those of even and of odd
 game numbers (`half_of`).
 """
@@ -301,8 +304,7 @@ def half_of(game: int | Tensor) -> int | Tensor:
     """The half, 0 or 1, of a game or of games [N] by number: that of the paper's D_r in which it
     lies; its positions find neighbors in the other half.
 
-    All games of the split "train" lie in half 0, and all of "retrieval" in half 1: halve their
-    union.
+    All of the split "train" lies in half 0, all of "retrieval" in half 1: halve their union.
     """
     return game % 2
 
@@ -315,8 +317,7 @@ class Config:
         games: folder with files of games.
         out: folder for the positions.
         source, keep, seed: as for `Positions.append`.
-        superko, max_moves: of the rules by which the games were played; None: 6 size^2 moves, as in
-            `go.generate`.
+        superko, max_moves: of the games' rules; None: 6 size^2 moves, as in `go.generate`.
     """
 
     games: Path = Path("data/go9x9")
