@@ -263,6 +263,10 @@ class KeyNetwork:
         if not path.exists():
             raise FileNotFoundError(f"no key network at {path}: make one with KeyNetwork.fit")
         try:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged:  # torch does not look at checksums
+                raise ValueError(f"checksum of {damaged}")
             content = torch.load(path, map_location="cpu", weights_only=True)
         except _DAMAGE as error:
             raise ValueError(
@@ -274,7 +278,9 @@ class KeyNetwork:
         try:
             keys = cls._of_content(content, device, batch_size)
         except _MISFIT as error:
-            raise ValueError(f"{path} is damaged ({error}): fit and save it again") from error
+            raise ValueError(
+                f"{path} is damaged ({type(error).__name__}): fit and save it again"
+            ) from error
         if keys.fingerprint != content.get("fingerprint"):
             raise ValueError(f"{path} is damaged (other fingerprint): fit and save it again")
         return keys

@@ -83,13 +83,14 @@ def test_the_learning_rate_falls_in_steps():
 
 
 def test_it_learns_a_rule(tmp_path):
-    config = dataclasses.replace(TINY, num_steps=300, batch_size=32, learning_rate=1e-2, blocks=0)
+    config = dataclasses.replace(TINY, num_steps=60, batch_size=32, learning_rate=3e-2, blocks=0)
     record = Record(tmp_path, config)
     seen = []
     net = train_network(
         config,
         sample,
         record=record,
+        log_every=20,
         evaluate=lambda net, step: seen.append((net.training, step)) or {"test": step},
         progress=False,
     )
@@ -99,13 +100,13 @@ def test_it_learns_a_rule(tmp_path):
     assert (found.logits.argmax(-1) == move).float().mean() > 0.95
     assert (found.value - outcome).square().mean() < 0.1
     assert not net.training
-    assert seen == [(False, 100), (False, 200), (False, 300)]
+    assert seen == [(False, 20), (False, 40), (False, 60)]
     metrics = load_metrics(tmp_path)
-    assert metrics["step"].tolist() == [100, 200, 300]
-    assert metrics["test"].tolist() == [100, 200, 300]
+    assert metrics["step"].tolist() == [20, 40, 60]
+    assert metrics["test"].tolist() == [20, 40, 60]
     assert metrics["loss"][-1] < metrics["loss"][0]
-    # Update 299 is the last one; 0.6 and 0.85 of 300 are 180 and 255.
-    assert metrics["learning_rate"].tolist() == pytest.approx([1e-2, 1e-3, 1e-4])
+    # The rates of updates 19, 39 and 59, counted from 0: it falls at 36 and at 51.
+    assert metrics["learning_rate"].tolist() == pytest.approx([3e-2, 3e-3, 3e-4])
 
 
 def test_each_example_is_seen_under_a_symmetry_of_its_own(monkeypatch):
