@@ -41,7 +41,7 @@ from tqdm.auto import tqdm
 
 from rlcourse.go.pca import PCA
 from rlcourse.go.prediction import LAYERS, Layer, PredictionNetwork, check_layer
-from rlcourse.go.symmetry import NUM_SYMMETRIES, transform_planes
+from rlcourse.go.symmetry import NUM_SYMMETRIES, sources, transform_planes
 from rlcourse.run.files import replacing
 
 __all__ = [
@@ -70,10 +70,13 @@ def canonical_symmetry(planes: Float[Tensor, "B C H W"]) -> Int[Tensor, " B"]:
     Raises:
         ValueError: the boards are not square.
     """
-    everywhere = torch.zeros(len(planes), dtype=torch.int64, device=planes.device)
-    best, best_image = everywhere, planes.flatten(1)
+    if planes.ndim != 4 or planes.shape[2] != planes.shape[3]:
+        raise ValueError(f"boards must be square planes [B, C, H, W], got {list(planes.shape)}")
+    points = sources(planes.shape[3]).to(planes.device)  # [8, P]
+    flat, best_image = planes.flatten(2), planes.flatten(1)
+    best = torch.zeros(len(planes), dtype=torch.int64, device=planes.device)
     for symmetry in range(1, NUM_SYMMETRIES):
-        image = transform_planes(planes, everywhere + symmetry).flatten(1)
+        image = flat.index_select(2, points[symmetry]).flatten(1)
         first = (image != best_image).int().argmax(1, keepdim=True)  # 0 where nothing differs
         smaller = image.gather(1, first) < best_image.gather(1, first)  # [B, 1]
         best = torch.where(smaller.squeeze(1), symmetry, best)
