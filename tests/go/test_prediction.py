@@ -152,7 +152,7 @@ def test_a_resumed_run_does_what_an_uninterrupted_one_does(tmp_path):
         return train_network(TINY, source, record=record, checkpoint_path=path, **every)
 
     whole = train("whole", sample)
-    for stop in (7, 11):  # past the checkpoints at 5 and at 10, the first within a line's sums
+    for stop in (4, 7, 11):  # past the checkpoints at 0, 5 and 10, the second within a line's sums
         with pytest.raises(KeyboardInterrupt):
             train("parts", stops_at(stop))
     parts = train("parts", sample)
