@@ -3,6 +3,8 @@
 Symmetry g sends the board x to the board whose point p holds what x has at `sources[g, p]`.
 """
 
+import math
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -35,7 +37,7 @@ def transform_planes(planes: Tensor, symmetry: Int[Tensor, " B"]) -> Tensor:
     _check(symmetry)
     points = sources(size).to(planes.device)[symmetry]  # [B, P]
     flat = planes.flatten(-2)
-    points = points.view(len(points), *[1] * (flat.ndim - 2), -1).expand_as(flat)
+    points = points.view(len(points), *[1] * (flat.ndim - 2), size**2).expand_as(flat)
     return flat.gather(-1, points).view_as(planes)
 
 
@@ -43,7 +45,7 @@ def transform_moves(move: Int[Tensor, "B *K"], symmetry: Int[Tensor, " B"], size
     """Where moves go under the symmetry of their board; negative ones, "no move", stay."""
     _check(symmetry)
     table = destinations(size).to(move.device)[symmetry]  # [B, A]
-    flat = move.reshape(len(move), -1).long()
+    flat = move.reshape(len(move), math.prod(move.shape[1:])).long()
     moved = table.gather(1, flat.clamp(min=0))
     return torch.where(flat < 0, flat, moved).view_as(move)
 

@@ -40,6 +40,13 @@ def test_a_game_and_its_image_go_the_same_way(symmetry):
         assert set(images.tolist()) == set(there.legal[0].nonzero().squeeze(1).tolist())
 
 
+def test_no_boards_stay_no_boards():
+    none = torch.zeros(0, dtype=torch.int64)
+    assert transform_planes(torch.zeros(0, 2, 3, 3), none).shape == (0, 2, 3, 3)
+    assert transform_moves(none, none, 3).shape == (0,)
+    assert transform_moves(torch.zeros(0, 4).long(), none, 3).shape == (0, 4)
+
+
 def test_no_move_stays_no_move_and_bad_symmetries_are_refused():
     moves = torch.tensor([[-1, 25, 0]])
     assert transform_moves(moves, torch.tensor([3]), 5).tolist()[0][:2] == [-1, 25]
