@@ -155,6 +155,10 @@ class Database:
         """Number of positions that can be found."""
         return sum(len(index) for index in self._indexes)
 
+    def held(self) -> Int[Tensor, " N"]:
+        """The ids of the positions that can be found."""
+        return torch.cat([self._held(half) for half in range(len(self._indexes))])
+
     @property
     def fingerprint(self) -> str:
         """Of all that decides what is found: the settings, the keys, and which are held."""
@@ -258,17 +262,19 @@ class Database:
         k: int,
         folder: Path,
         *,
-        block: int = 1024,
+        held_out: bool = False,
         progress: bool = True,
     ) -> Precomputed:
-        """The neighbors of stored or other positions, without their own games, on disk.
+        """The neighbors of positions, without their own games, on disk; see `precomputed`.
 
-        An interrupted run goes on where it stopped.
+        An interrupted run goes on where it stopped. Where there are halves, that of the other
+        parity answers, unless `held_out` says that no position is stored: then both do.
 
         Raises:
-            ValueError: the folder holds those of another database, other ids or another k.
+            ValueError: the folder holds those of another database, other ids or another k; or a
+                position is stored with `held_out`.
         """
-        return precompute(self, ids, k, folder, block=block, progress=progress)
+        return precompute(self, ids, k, folder, held_out=held_out, progress=progress)
 
     def report(
         self,

@@ -117,15 +117,25 @@ def precompute(
     k: int,
     folder: Path,
     *,
+    held_out: bool = False,
     block: int = 1024,
     progress: bool = True,
 ) -> Precomputed:
-    """See `Database.precompute`.
+    """The neighbors of positions on disk, without their own games.
+
+    Args:
+        database: to search in.
+        ids: of positions; each counts once.
+        k: neighbors.
+        folder: made if absent; one that an interrupted run left is completed.
+        held_out: none of the positions is stored: in halves, both answer.
+        block: positions that are searched at a time.
+        progress: whether to draw a bar.
 
     Raises:
         BlockingIOError: another process computes neighbors there.
         ValueError: the folder holds those of another database, other ids or another k; ids that are
-            no positions, or none; k or block < 1.
+            no positions, or none; with `held_out`, a position that is stored; k or block < 1.
     """
     for name, value in (("k", k), ("block", block)):
         if value < 1:
@@ -135,7 +145,12 @@ def precompute(
     if not len(queries) or queries[0] < 0 or queries[-1] > last:
         given = f"{int(queries[0])} to {int(queries[-1])}" if len(queries) else "none"
         raise ValueError(f"ids must be positions, 0 to {last}, got {given}")
-    about = _about(database, queries, k)
+    if held_out and (stored := queries[torch.isin(queries, database.held())]).numel():
+        raise ValueError(
+            f"position {int(stored[0])} is stored: leave held_out out, or give only positions of"
+            " games that are not"
+        )
+    about = _about(database, queries, k) | {"held_out": held_out}
     folder.mkdir(parents=True, exist_ok=True)
     with exclusively(folder / _LOCK):
         done = _prepare(folder, about, queries.numpy())
@@ -158,6 +173,7 @@ def _compute(
     with bar:
         for number, ids in enumerate(queries[done:].split(block), start=1):
             planes, games = database.positions.batch(ids).planes, database.positions.games[ids]
+            games = None if about["held_out"] else games
             found = database.retrieve(planes, about["k"], exclude_game=games)
             for array, part in zip(arrays, found, strict=True):
                 array[done : done + len(ids)] = part.numpy()
