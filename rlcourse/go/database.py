@@ -114,7 +114,8 @@ class Database:
         self.config, self.device, self.canonical_form = config, torch.device(device), canonical_form
         self._indexes = [self._empty_index() for _ in range(1 + config.split_halves)]
         self._num_positions = 0  # positions 0 ... are in the index where they are chosen
-        self._removed: tuple[int, ...] = ()  # sources
+        self._num_trained = 0  # positions that there were when FAISS was trained
+        self._removed: Sequence[int] = ()  # sources
         self._lock = Lock()
 
     def build(self, progress: bool = True) -> None:
@@ -129,6 +130,7 @@ class Database:
         self._indexes = [self._empty_index() for _ in self._indexes]
         self._num_positions, self._removed = 0, ()
         self._train()
+        self._num_trained = 0 if self.config.index == EXACT else len(self.shards)
         self._fill(len(self.shards), progress)
         self.save()
 
@@ -141,15 +143,15 @@ class Database:
         """
         manifest = database_files.read(self.folder)
         saved = manifest["settings"]
-        count, removed = saved["num_positions"], tuple(saved["removed"])
-        database_files.check_same(self.folder, saved, self._settings(count, removed))
-        self._removed, self._num_positions = removed, count
+        state = (saved["num_positions"], saved["num_trained"], saved["removed"])
+        database_files.check_same(self.folder, saved, self._settings(*state))
+        self._num_positions, self._num_trained, self._removed = state
         if self.config.index != EXACT:
             self._indexes = database_files.load_parts(self.folder, manifest, self.config)
             return
         self._indexes = [self._empty_index() for _ in self._indexes]
         self._num_positions = 0
-        self._fill(count, progress=False)
+        self._fill(saved["num_positions"], progress=False)
 
     def __len__(self) -> int:
         """Number of positions that can be found."""
@@ -162,7 +164,7 @@ class Database:
     @property
     def fingerprint(self) -> str:
         """Of all that decides what is found: the settings, the keys, and which are held."""
-        settings = self._settings(self._num_positions, self._removed)
+        settings = self._settings(self._num_positions, self._num_trained, self._removed)
         return database_files.fingerprint_of(settings, self.config.nprobe, self.config.ef)
 
     @property
@@ -213,7 +215,8 @@ class Database:
     def add(self, progress: bool = True) -> int:
         """Adds the positions that were added since, computing their keys; returns how many.
 
-        The lists and codes of FAISS stay as they were trained. `save` keeps the result.
+        The lists and codes of FAISS stay as they were trained. `save` keeps the result; after an
+        interruption, `load` takes what was saved before.
 
         Raises:
             ValueError: the positions that were there before have changed.
@@ -253,7 +256,7 @@ class Database:
         Raises:
             OSError: the folder cannot be written.
         """
-        settings = self._settings(self._num_positions, self._removed)
+        settings = self._settings(self._num_positions, self._num_trained, self._removed)
         database_files.write(self.folder, self._indexes, settings)
 
     def precompute(
@@ -391,6 +394,6 @@ class Database:
         self._num_positions = stop
         return len(self) - before
 
-    def _settings(self, count: int, removed: Sequence[int]) -> dict[str, Any]:
+    def _settings(self, count: int, num_trained: int, removed: Sequence[int]) -> dict[str, Any]:
         keys = self.shards.fingerprint(count)
-        return database_files.settings_of(self.config, count, removed, keys)
+        return database_files.settings_of(self.config, count, num_trained, removed, keys)

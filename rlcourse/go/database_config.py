@@ -4,6 +4,7 @@
 symmetries; they take a share of the data set at random. The presets are our choice.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,7 @@ PRESETS = {
 
 
 def chosen(
-    config: Config, positions: "Positions", start: int, stop: int, removed: tuple[int, ...] = ()
+    config: Config, positions: "Positions", start: int, stop: int, removed: Sequence[int] = ()
 ) -> Int[Tensor, " N"]:
     """The positions from `start` to `stop` that are stored, ascending, without some sources."""
     mask = torch.zeros(len(positions), dtype=torch.bool)
@@ -94,7 +95,7 @@ def chosen(
         mask &= rank_of(positions.games, config.seed) < config.fraction
     mask |= ~torch.isin(positions.sources, torch.tensor(config.expert_sources))
     if removed:
-        mask &= ~torch.isin(positions.sources, torch.tensor(removed))
+        mask &= ~torch.isin(positions.sources, torch.tensor(list(removed)))
     return mask[start:stop].nonzero().flatten() + start
 
 

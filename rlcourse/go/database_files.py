@@ -22,17 +22,21 @@ _MANIFEST = "database.json"
 _SEARCH_ONLY = ("nprobe", "ef")  # may change without building anew
 
 
-def settings_of(config: Config, count: int, removed: Sequence[int], keys: str) -> dict[str, Any]:
+def settings_of(
+    config: Config, count: int, num_trained: int, removed: Sequence[int], keys: str
+) -> dict[str, Any]:
     """What decides the content of an index.
 
     Args:
         config: of the database.
         count: positions 0 ... count - 1 are in it where they are chosen.
+        num_trained: positions that there were when FAISS was trained; 0 for an exact index.
         removed: sources that were taken out again.
         keys: fingerprint of the keys of these positions.
     """
     kept = {name: value for name, value in asdict(config).items() if name not in _SEARCH_ONLY}
-    content = {"config": kept, "num_positions": count, "removed": list(removed), "keys": keys}
+    content = {"config": kept, "num_positions": count, "num_trained": num_trained}
+    content |= {"removed": list(removed), "keys": keys}
     return json.loads(json.dumps(content))  # as it comes back from disk
 
 

@@ -196,38 +196,23 @@ def compute_keys(
         positions: which to compute keys of.
         keys: planes [B, C, H, W] on the CPU -> keys [B, D].
         dtype: how they are stored, "float16" or "float32".
-        canonical_form: for a network that brings positions into a canonical form: by which
-            symmetry, `keys.canonical_symmetry`.
+        canonical_form: `keys.canonical_symmetry`, for a network that uses that form.
         rows_per_shard: so much work an interruption can cost; the last shard may be shorter.
         batch_size: positions that are read at a time.
 
     Raises:
         BlockingIOError: another process computes keys there.
-        ValueError: the folder holds keys of other positions, of another network or of another
-            dtype; a setting out of its range; keys that are not finite as `dtype`.
+        ValueError: the folder holds keys of other positions, another network or another dtype; a
+            setting out of its range; keys that are not finite as `dtype`.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     for name, value in (("rows_per_shard", rows_per_shard), ("batch_size", batch_size)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    canonical = canonical_form is not None
-    if getattr(keys, "canonical", canonical) != canonical:
-        raise ValueError(
-            f"the key network has canonical={keys.canonical}: give canonical_form with a network"
-            " that uses one, and with no other"
-        )
     folder.mkdir(parents=True, exist_ok=True)
     with exclusively(folder / _LOCK):
-        if not (folder / _MANIFEST).exists():
-            about = {"keys": keys.fingerprint, "dim": keys.dim, "dtype": dtype}
-            _write_manifest(folder, about | {"canonical": canonical}, positions, [])
-        held = KeyShards.open(folder, positions, keys)
-        if (held.dtype, held.canonical) != (dtype, canonical):
-            raise ValueError(
-                f"{folder} holds keys with dtype={held.dtype!r} and canonical={held.canonical}, not"
-                f" {dtype!r} and {canonical}: ask for those, or choose another folder"
-            )
+        held = _prepared(folder, positions, keys, dtype, canonical_form is not None)
         shards, start = list(held.shards), len(held)
         bar = tqdm(desc="keys", total=len(positions), initial=start, disable=not progress)
         with bar:
@@ -240,6 +225,27 @@ def compute_keys(
                 _write_manifest(folder, _read_manifest(folder), positions, shards)
                 start = stop
     return KeyShards.open(folder, positions, keys)
+
+
+def _prepared(
+    folder: Path, positions: "Positions", keys: "KeyNetwork", dtype: str, canonical: bool
+) -> KeyShards:
+    """The keys that a folder holds already, of which there may be none."""
+    if getattr(keys, "canonical", canonical) != canonical:
+        raise ValueError(
+            f"the key network has canonical={keys.canonical}: give canonical_form with a network"
+            " that uses one, and with no other"
+        )
+    if not (folder / _MANIFEST).exists():
+        about = {"keys": keys.fingerprint, "dim": keys.dim, "dtype": dtype}
+        _write_manifest(folder, about | {"canonical": canonical}, positions, [])
+    held = KeyShards.open(folder, positions, keys)
+    if (held.dtype, held.canonical) != (dtype, canonical):
+        raise ValueError(
+            f"{folder} holds keys with dtype={held.dtype!r} and canonical={held.canonical}, not"
+            f" {dtype!r} and {canonical}: ask for those, or choose another folder"
+        )
+    return held
 
 
 def _computed(

@@ -227,6 +227,14 @@ def test_adding_later_is_as_building_at_once(tmp_path):
     other = world.opened()
     other.shards = world.database.shards
     other.build(progress=False)
+    lists = World(tmp_path / "lists", INDEXES["lists"])
+    lists.built().save()
+    first = lists.database.fingerprint
+    lists.positions.append(20, seed=3, source=2)
+    lists.database.add(progress=False)
+    later = lists.database.fingerprint
+    lists.database.build(progress=False)  # trained on more: it may find others
+    assert len({first, later, lists.database.fingerprint}) == 3
     planes, games = world.positions.planes[::7], world.positions.games[::7]
     found = world.database.retrieve(planes, 6, exclude_game=games)
     for ours, theirs in zip(found, other.retrieve(planes, 6, exclude_game=games), strict=True):
@@ -436,6 +444,14 @@ def test_settings_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no position is chosen for index 1"):
         empty.built()
     assert set(PRESETS) == {"smoke", "laptop", "paper"}
+
+
+def test_no_query_has_no_neighbors(tmp_path):
+    for name in ("exact", "halves of lists"):
+        database = World(tmp_path / name, INDEXES[name]).built()
+        assert [part.shape for part in database.retrieve(torch.zeros(0, 2, 5, 5), 3)] == [
+            (0, 3)
+        ] * 3
 
 
 def test_queries_that_do_not_fit_are_refused(tmp_path):
