@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rlcourse.data.index import ExactIndex
@@ -39,6 +39,8 @@ def test_merging_keeps_the_best_of_each_id(rows, k):
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(1, 8),
        st.lists(st.integers(-1, 4), min_size=1, max_size=6), st.booleans())  # fmt: skip
+@example([0] * 60, 8, [-1], True)
+@example([0] * 50 + [1] * 10, 8, [0, 1, -1], False)
 def test_a_search_without_a_game_finds_the_nearest_of_the_others(games, k, exclude, short):
     games, exclude = torch.tensor(games), torch.tensor(exclude)
     index = ExactIndex(1)
