@@ -15,8 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rlcourse.go.inputs import NUM_NEXT, NeighborInput, neighbor_planes, transform_neighbors
+from rlcourse.go.inputs import NUM_NEXT, NeighborInput, blank, neighbor_planes, transform_neighbors
 from rlcourse.go.symmetry import transform_moves, transform_planes
+
+RETRIEVED, ABSENT, BLANK = MODES = ("retrieved", "absent", "blank")
 
 
 class TrainingBatch(NamedTuple):
@@ -54,6 +56,28 @@ def augment(batch: TrainingBatch, symmetry: Int[Tensor, " B"]) -> TrainingBatch:
         neighbors=neighbors,
         next_moves=transform_moves(batch.next_moves, symmetry, batch.planes.shape[-1]),
     )
+
+
+def in_mode(batch: TrainingBatch, mode: str) -> TrainingBatch:
+    """The batch as the network is to see it, in one of `MODES`.
+
+    "retrieved": with its neighbors. "absent": the baseline, without any, e_i = 0. "blank": the
+    paper's baseline to the letter, x_i = 0, for which the network does the same work as for
+    neighbors.
+
+    Raises:
+        ValueError: an unknown mode, or no neighbors where it needs them.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+    if mode == ABSENT:
+        return batch._replace(neighbors=None)
+    if batch.neighbors is None:
+        raise ValueError(
+            f"the mode {mode!r} needs neighbors, and the batch has none: give the source"
+            f" neighbors_of, or choose the mode {ABSENT!r}"
+        )
+    return batch._replace(neighbors=blank(batch.neighbors)) if mode == BLANK else batch
 
 
 class Source(Protocol):

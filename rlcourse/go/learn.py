@@ -4,10 +4,10 @@ Source: Humphreys et al. 2022, "Large-Scale Retrieval for Reinforcement Learning
 2206.05314), section 2; the unroll is weighted as in MuZero (Schrittwieser et al. 2020). With the
 expert's moves a_0, a_1, ... from an observation on and z the outcome for its player to move,
 
-    L_policy = sum_k w_k m_k ( -log softmax(logits^k)[a_k] )              k = 0..K    (policy)
+    L_policy = sum_k w_k m_k ( -log softmax(logits^k)[a_k] )              k = 0..K     (policy)
     L_value  = sum_k w_k n_k ( value^k - (-1)^k z )^2                                 (value)
-    L_regularization = mean ( s^0 with neighbors - stop(s^0 without) )^2              (regularization)
-    L        = L_policy + c_v L_value + c_r L_regularization                          (loss)
+    L_reg    = mean ( s^0 with neighbors - stop(s^0 without) )^2              (regularization)
+    L        = L_policy + c_v L_value + c_r L_reg                                      (loss)
 
 as means over the batch. Values are from the player to move, so that the target changes its sign
 with every move. m_k is 0 where the game was over before move k; n_k is 1 one step longer, at the
@@ -27,7 +27,6 @@ all numbers here are ours. Boards are augmented by their symmetries. Illegal mov
 """
 
 import math
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -37,14 +36,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from rlcourse.go.batches import TrainingBatch, augment
-from rlcourse.go.inputs import NeighborInput, blank, drop, randomize
+from rlcourse.go.batches import MODES, RETRIEVED, TrainingBatch, augment, in_mode
+from rlcourse.go.inputs import NeighborInput, drop, randomize
 from rlcourse.go.model import RetrievalModel, Unroll
 from rlcourse.go.symmetry import NUM_SYMMETRIES
 from rlcourse.nets.blocks import target_of, update_target_
 from rlcourse.nets.state import check_networks_state, load_networks_state_, networks_state
 
-RETRIEVED, ABSENT, BLANK = MODES = ("retrieved", "absent", "blank")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ class Config:
     """How the model learns. All numbers are ours; K and the weights of the unroll are MuZero's.
 
     Attributes:
-        mode: "retrieved": with neighbors; "absent": the baseline, e_i = 0; "blank": the paper's
-            baseline to the letter, x_i = 0, which does the same work as "retrieved".
+        mode: "retrieved" with neighbors, or a baseline: "absent" or "blank"; see `in_mode`.
         num_unroll: K, moves after the observation.
         gradient_scale: of the gradient through each step of the dynamics.
         unroll_weight: w_k for k > 0; None: 1/K.
@@ -92,8 +90,9 @@ class Config:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision must be float32 or bfloat16, got {self.precision!r}")
+        if self.precision not in PRECISIONS:
+            names = ", ".join(PRECISIONS)
+            raise ValueError(f"precision must be one of {names}, got {self.precision!r}")
         for name in ("dropout", "randomization", "average_rate", "gradient_scale"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
@@ -178,7 +177,7 @@ def value_loss(
 def regularization_loss(
     state: Float[Tensor, "B C H W"], without: Float[Tensor, "B C H W"]
 ) -> Float[Tensor, ""]:
-    """L_regularization; no gradient goes to the state without neighbors. (regularization)"""
+    """L_reg; no gradient goes to the state without neighbors. (regularization)"""
     return (state.float() - without.detach().float()).square().mean()
 
 
@@ -217,10 +216,10 @@ class Learner:
         return self._networks.get("average", self.model)
 
     def update(self, batch: TrainingBatch) -> dict[str, Tensor]:
-        """One gradient step. The metrics, before the step, detached on the learner's device:
+        """One gradient step. The metrics, before the step, detached:
 
             loss, loss/policy, loss/value     L, L_policy, L_value of the module's docstring
-            loss/regularization               L_regularization, where c_r > 0 and there are neighbors
+            loss/regularization               L_reg, where c_r > 0 and there are neighbors
             accuracy                          share of observations with argmax logits^0 = a_0
             accuracy/unrolled                 the same over all k > 0 before the end of the game
             value_error                       mean (value^0 - z)^2
@@ -236,7 +235,7 @@ class Learner:
         wanted = targets(
             batch.next_moves, batch.outcome, self.config.num_unroll, batch.planes[0, 0].numel()
         )
-        with _precision(self.config.precision, self.device):
+        with mixed_precision(self.config.precision, self.device):
             unroll, without = self._predict(batch.planes, batch.neighbors, wanted.moves[:, :-1])
         loss, metrics = self._loss(unroll, without, wanted)
         for group in self._optimizer.param_groups:
@@ -273,13 +272,12 @@ class Learner:
     def _prepare(self, batch: TrainingBatch) -> TrainingBatch:
         """The batch on the device, as the network is to see it."""
         config, random = self.config, self._generator
-        batch = batch.to(self.device, non_blocking=True)
-        batch = batch._replace(neighbors=_neighbors_of(batch, config.mode))
+        batch = in_mode(batch, config.mode).to(self.device, non_blocking=True)
         if config.augment:
             drawn = torch.randint(NUM_SYMMETRIES, (len(batch.planes),), generator=random)
             batch = augment(batch, drawn.to(self.device))
         neighbors = batch.neighbors
-        if neighbors is None or config.mode == BLANK:
+        if neighbors is None or config.mode != RETRIEVED:
             return batch
         if config.randomization:
             neighbors = randomize(neighbors, batch.planes, config.randomization, random)
@@ -323,82 +321,14 @@ class Learner:
         return nn.utils.clip_grad_norm_(self.model.parameters(), limit).detach()
 
 
-@torch.no_grad()
-def evaluate(
-    model: RetrievalModel,
-    batches: Iterable[TrainingBatch],
-    *,
-    mode: str = RETRIEVED,
-    num_neighbors: int | None = None,
-    precision: str = "float32",
-) -> dict[str, Tensor]:
-    """How well the model predicts the expert's next move and the outcome, without further moves.
-
-    Args:
-        batches: of positions at which a move was played, any number per game.
-        mode: as `Config.mode`: one network can be asked with and without neighbors.
-        num_neighbors: N; None: that of the model's configuration.
-        precision: as `Config.precision`.
-
-    Returns:
-        accuracy, cross_entropy (nats) and value_error (mean squared error), each a float64 mean
-        over positions, and for intervals over games: game [G], the numbers in ascending order;
-        count [G], positions of each; and sum/accuracy, sum/cross_entropy, sum/value_error [G]. On
-        the CPU.
+def mixed_precision(precision: str, device: torch.device) -> AbstractContextManager:
+    """In its block a forward pass runs in this precision; "float32" changes nothing.
 
     Raises:
-        ValueError: an unknown mode, no positions, one without a next move, or no neighbors where
-            the mode needs them.
+        ValueError: an unknown precision.
     """
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-    device = next(model.parameters()).device
-    games, results = [], []
-    for batch in batches:
-        batch = batch.to(device, non_blocking=True)
-        if bool((batch.next_moves[:, 0] < 0).any()):
-            raise ValueError("a position without a next move cannot be evaluated: leave it out")
-        with _precision(precision, device):
-            neighbors = _neighbors_of(batch, mode)
-            state = model.represent(batch.planes, neighbors, num_neighbors)
-            logits, value = model.predict(state)
-        results.append(_results(logits, value, batch).cpu())
-        games.append(batch.game.cpu())
-    if not results:
-        raise ValueError("there is nothing to evaluate: no batches came")
-    return _by_game(torch.cat(games), torch.cat(results))
-
-
-_RESULTS = ("accuracy", "cross_entropy", "value_error")
-
-
-def _results(logits: Tensor, value: Tensor, batch: TrainingBatch) -> Float[Tensor, "B 3"]:
-    move = batch.next_moves[:, 0].long()
-    hit = logits.argmax(-1) == move
-    lost = cross_entropy(logits.float(), move, reduction="none")
-    return torch.stack([hit, lost, (value.float() - batch.outcome).square()], 1).double()
-
-
-def _by_game(game: Int[Tensor, " N"], results: Float[Tensor, "N 3"]) -> dict[str, Tensor]:
-    games, which, count = game.unique(return_inverse=True, return_counts=True)
-    sums = results.new_zeros(len(games), results.shape[1]).index_add_(0, which, results)
-    means = dict(zip(_RESULTS, results.mean(0).unbind(), strict=True))
-    totals = {f"sum/{name}": x for name, x in zip(_RESULTS, sums.unbind(1), strict=True)}
-    return {**means, "game": games, "count": count, **totals}
-
-
-def _neighbors_of(batch: TrainingBatch, mode: str) -> NeighborInput | None:
-    if mode == ABSENT:
-        return None
-    if batch.neighbors is None:
-        raise ValueError(
-            f"the mode {mode!r} needs neighbors, and the batch has none: give the source"
-            f" neighbors_of, or choose the mode {ABSENT!r}"
-        )
-    return blank(batch.neighbors) if mode == BLANK else batch.neighbors
-
-
-def _precision(precision: str, device: torch.device) -> AbstractContextManager:
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
