@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rlcourse.go.batches import TrainingBatch
 from rlcourse.go.inputs import neighbor_planes
+from rlcourse.go.symmetry import transform_moves
 
 
 class Stored(NamedTuple):
@@ -53,7 +54,6 @@ class Table:
 
     def __init__(self, num: int = 40, size: int = 5, seed: int = 0) -> None:
         self.all = random_stored(num, size, seed)
-        # a move, then the end of a game after some more moves
         self.all.next_moves[:, 0].clamp_(min=0)
         self.num_asked = 0
 
@@ -75,3 +75,21 @@ def random_batch(num: int, k: int = 2, size: int = 5, seed: int = 0) -> Training
     neighbors = neighbor_planes(there, symmetry, here.planes)
     moves = here.next_moves.clamp(min=0)
     return TrainingBatch(here.planes, neighbors, moves, here.outcome, here.game)
+
+
+class Answers:
+    """A source whose neighbors know what comes: the next moves and the outcome are nowhere else."""
+
+    def __init__(self, num: int = 64, k: int = 2, size: int = 3) -> None:
+        self.num, self.k, self.size = num, k, size
+
+    def batch(self, step: int) -> TrainingBatch:
+        here = random_stored(self.num, self.size, seed=2 * step)
+        there = random_stored(self.k * self.num, self.size, seed=2 * step + 1)
+        moves = here.next_moves.clamp(min=0)
+        symmetry = torch.randint(0, 8, (self.k * self.num,), generator=draw(step))
+        known = transform_moves(moves.repeat_interleave(self.k, 0), symmetry, self.size)
+        outcome = here.outcome.repeat_interleave(self.k)
+        there = there._replace(next_moves=known, outcome=outcome)
+        neighbors = neighbor_planes(there, symmetry, here.planes)
+        return TrainingBatch(here.planes, neighbors, moves, here.outcome, here.game)
