@@ -87,7 +87,7 @@ class Source(Protocol):
         """The batch of this step, the same whenever it is asked for."""
 
 
-class Positions(Protocol):
+class Store(Protocol):
     """Stored positions; see `positions.Positions`."""
 
     def batch(self, ids: Tensor) -> Any:
@@ -110,11 +110,11 @@ NeighborsOf = Callable[[Tensor], Found]  # of positions by their ids
 
 
 def make_batch(
-    positions: Positions,
+    positions: Store,
     ids: Int[Tensor, " B"],
     neighbors_of: NeighborsOf | None = None,
     *,
-    stored: Positions | None = None,
+    stored: Store | None = None,
     num_next: int = NUM_NEXT,
 ) -> TrainingBatch:
     """Positions as a batch, with their neighbors.
@@ -152,13 +152,13 @@ class PositionSource:
 
     def __init__(
         self,
-        positions: Positions,
+        positions: Store,
         ids: Int[Tensor, " M"],
         batch_size: int,
         seed: int,
         neighbors_of: NeighborsOf | None = None,
         *,
-        stored: Positions | None = None,
+        stored: Store | None = None,
         num_next: int = NUM_NEXT,
     ) -> None:
         if not len(ids):
@@ -180,12 +180,12 @@ class PositionSource:
 
 
 def in_order(
-    positions: Positions,
+    positions: Store,
     ids: Int[Tensor, " M"],
     batch_size: int,
     neighbors_of: NeighborsOf | None = None,
     *,
-    stored: Positions | None = None,
+    stored: Store | None = None,
     num_next: int = NUM_NEXT,
 ) -> Iterator[TrainingBatch]:
     """All of these positions once, for an evaluation; the last batch may be smaller."""

@@ -350,7 +350,7 @@ def _weighted(
 
 PRESETS = {
     "smoke": Config(num_unroll=2),
-    "laptop": Config(learning_rate=2e-3, decay_steps=(3_000, 4_000)),
+    "laptop": Config(learning_rate=2e-3, decay_steps=(1_500, 2_000)),
     "paper": Config(  # numbers are ours
         regularization_weight=0.1,
         dropout=0.1,

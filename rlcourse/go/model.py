@@ -346,7 +346,8 @@ PRESETS = {
     ),
     "laptop": Config(
         width=0.25,
-        num_encoder_blocks=2,
+        num_encoder_blocks=1,
+        num_neighbor_blocks=1,
         num_fusion_blocks=2,
         num_dynamics_blocks=1,
         num_neighbors=4,
