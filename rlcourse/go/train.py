@@ -52,8 +52,8 @@ def train(
     An interrupt (Ctrl-C, or a notebook's stop button) ends the update under way, saves, says how to
     go on, and returns; a second one stops at once, and the last checkpoint stands.
 
-    The share of time spent waiting for batches is in the progress bar and in the result, not in the
-    record, which holds no times.
+    The share of time spent waiting for batches is in the progress bar and the result; a record
+    holds no times.
 
     Args:
         num_updates: in all, including those of earlier calls that the checkpoint holds.
@@ -71,19 +71,15 @@ def train(
         ValueError: a count < 1, or a record and a checkpoint that do not belong together.
     """
     every = {"log": log_every, "evaluate": evaluate_every, "checkpoint": checkpoint_every}
-    counts = {f"{name}_every": count for name, count in every.items()}
-    for name, count in {"num_updates": num_updates, **counts}.items():
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1, got {count}")
+    _check_counts(num_updates=num_updates, **{f"{name}_every": x for name, x in every.items()})
     books = _Books(learner, record, Path(checkpoint_path) if checkpoint_path else None)
     books.start(num_updates, evaluate)
-    on_gpu = learner.device.type == "cuda"
-    batches = Prefetched(source, ahead, num_workers=num_workers, end=num_updates, pin=on_gpu)
+    pin = learner.device.type == "cuda"
+    batches = Prefetched(source, ahead, num_workers=num_workers, end=num_updates, pin=pin)
     bar = tqdm(desc=label, total=num_updates, initial=learner.num_updates, disable=not progress)
     with batches, bar, deferred_interrupt() as interrupted:
         while learner.num_updates < num_updates and not interrupted():
-            if on_gpu:  # a queue of work on the GPU would count as waiting for the batch
-                torch.cuda.synchronize(learner.device)
+            _finish(learner.device)
             books.add(learner.update(batches.batch(learner.num_updates)))
             done = learner.num_updates
             due = {name: done % count == 0 for name, count in every.items()}
@@ -175,6 +171,18 @@ class _Books:
                 f"the learner has made {self._learner.num_updates} updates, and there is no"
                 " checkpoint of them: give a fresh learner, or the checkpoint's path"
             )
+
+
+def _finish(device: torch.device) -> None:
+    """Wait for the GPU: its queue of work would count as waiting for the next batch."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
 
 
 def _show(bar: tqdm, line: Mapping[str, Any], batches: Prefetched) -> None:

@@ -189,11 +189,11 @@ def test_augmentation_turns_the_batch():
 
 
 def test_regularization_brings_the_states_together():
-    batch = random_batch(16)
+    batch = random_batch(8, size=3)
     distance = {}
     for weight in (1e-9, 100.0):
         learner = new_learner(regularization_weight=weight, learning_rate=3e-3)
-        for _ in range(30):
+        for _ in range(20):
             metrics = learner.update(batch)
         distance[weight] = float(metrics["loss/regularization"])
     assert distance[100.0] < 0.5 * distance[1e-9]
@@ -323,7 +323,7 @@ def test_it_learns_what_only_neighbors_know(mode):
     """One of 10 moves is right, and its outcome too is written in the neighbors alone."""
     config = {"learning_rate": 5e-3, "num_unroll": 1, "augment": True, "mode": mode}
     learner = new_learner(sizes=dataclasses.replace(TINY, num_channels=16), **config)
-    source = Answers()
+    source = Answers(48)
     for step in range(140 if mode == "retrieved" else 40):
         learner.update(source.batch(step))
     unseen = [source.batch(step) for step in range(1_000, 1_004)]
