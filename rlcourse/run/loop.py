@@ -70,7 +70,7 @@ def run_loop(
     run = _Run(env, agent, record, Path(checkpoint_path) if checkpoint_path else None)
     books = run.start(num_steps, evaluate)
     bar = tqdm(desc=label, total=num_steps, initial=books.num_done, disable=not progress)
-    with bar, _deferred_interrupt() as interrupted:
+    with bar, deferred_interrupt() as interrupted:
         while not (books.num_done == num_steps or interrupted() or until()):
             run.advance()
             due = {name: books.num_done % count == 0 for name, count in every.items()}
@@ -83,7 +83,7 @@ def run_loop(
         run.save()
         bar.total = books.num_done if until() else num_steps  # a bar that falls short ends in red
     if books.num_done < num_steps and not until():
-        print(_how_to_resume(books.num_done, num_steps, run.checkpoint_path), file=sys.stderr)
+        print(how_to_resume(books.num_done, num_steps, run.checkpoint_path), file=sys.stderr)
     return books.num_done
 
 
@@ -225,7 +225,7 @@ class _Run:
 
 
 @contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Hold the first interrupt back, so that no step is left half done; yield whether it came."""
     seen: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -244,7 +244,7 @@ def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _how_to_resume(num_done: int, num_steps: int, checkpoint_path: Path | None) -> str:
+def how_to_resume(num_done: int, num_steps: int, checkpoint_path: Path | None) -> str:
     if checkpoint_path is None:
         return (
             f"Interrupted at step {num_done} of {num_steps}. No checkpoint was kept: give"
