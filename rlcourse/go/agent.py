@@ -39,7 +39,7 @@ class Model(Protocol):
     """What the agent asks of a model; `RetrievalModel` is one. C_s planes of a state s."""
 
     def represent(
-        self, planes: Float[Tensor, "B C H W"], neighbors: NamedTuple | None
+        self, planes: Float[Tensor, "B C H W"], neighbors: tuple[Tensor, ...] | None
     ) -> Float[Tensor, "B C_s H W"]:
         """The state of the model at the root; without neighbors its baseline."""
 
@@ -57,7 +57,7 @@ class Model(Protocol):
 class Retrieved(NamedTuple):
     """What was found for B positions."""
 
-    input: NamedTuple  # of tensors, as `represent` takes it: `inputs.NeighborInput`
+    input: tuple[Tensor, ...]  # a NamedTuple, as `represent` takes it: `inputs.NeighborInput`
     ids: Int[Tensor, "B K"]  # of the stored positions; -1 where there is none
     symmetry: Int[Tensor, "B K"] | None = None  # under which each resembles the board
     distances: Float[Tensor, "B K"] | None = None
@@ -161,10 +161,9 @@ class SearchAgent:
         Raises:
             ValueError: as in `act`.
         """
-        if self.generator is None:
+        if self.seed is None:
             return self.act(go, state).moves
-        seed = self.generator.initial_seed()
-        own = [game_generator(seed, game.number, len(game.moves)) for game in games]
+        own = [game_generator(self.seed, game.number, len(game.moves)) for game in games]
         return self.act(go, state, own).moves
 
     @torch.no_grad()
@@ -197,8 +196,13 @@ class SearchAgent:
         return Decision(moves, found.visits, found.q, found.value, found.prior, retrieved)
 
     @property
+    def seed(self) -> int | None:
+        """Of the random numbers of `moves`; None without a generator."""
+        return None if self.generator is None else self.generator.initial_seed()
+
+    @property
     def fingerprint(self) -> str:
-        """Of the weights, the settings and the retrieval: equal agents play equal games.
+        """Of the weights, the settings and the retrieval, but not of the seed.
 
         Raises:
             TypeError: the model is no `nn.Module`, and has no weights to hash.
@@ -210,7 +214,7 @@ class SearchAgent:
 
     def _input(
         self, go: Go, state: State, retrieved: Retrieved | None
-    ) -> tuple[Tensor, NamedTuple | None]:
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
         """Planes and neighbors on the model's device."""
         planes = go.planes(state).to(self.device)
         if retrieved is None:
@@ -251,7 +255,7 @@ class SearchAgent:
 
 
 def initial(
-    model: Model, planes: Float[Tensor, "B C H W"], neighbors: NamedTuple | None = None
+    model: Model, planes: Float[Tensor, "B C H W"], neighbors: tuple[Tensor, ...] | None = None
 ) -> Evaluation:
     """The root of a search: what the model says of observed positions and their neighbors."""
     return _evaluated(model, model.represent(planes, neighbors))
@@ -261,7 +265,8 @@ def recurrent(model: Model) -> Recurrent:
     """The model as the search asks for it below the root."""
 
     def step(state: Tensor, action: Tensor) -> Evaluation:
-        return _evaluated(model, model.dynamics(state, action))
+        after = model.dynamics(state, action).to(state.dtype)  # autocast may give another
+        return _evaluated(model, after)
 
     return step
 

@@ -39,6 +39,10 @@ class Agent(Protocol):
     name: str
 
     @property
+    def seed(self) -> int | None:
+        """Of its random numbers."""
+
+    @property
     def fingerprint(self) -> str:
         """Tells agents apart that play otherwise."""
 
@@ -191,6 +195,7 @@ def _about(agent: Agent, config: Config) -> dict[str, object]:
     return {
         "agent": agent.name,
         "fingerprint": agent.fingerprint,
+        "agent_seed": agent.seed,
         "seed": config.seed,
         "num_parallel": config.num_parallel,
         "random_stones": [config.least_random, config.most_random],
