@@ -102,6 +102,8 @@ def test_a_pass_that_wins_is_played():
         for rule in (True, False)
     ]
     assert [agent(go, state) for agent in agents] == [PASS, 7]
+    gloomy = SearchAgent(Prefers([0.0] * 26, -0.9), config=settled(resign_below=-0.5))
+    assert gloomy(go, state) == PASS
 
 
 @pytest.mark.parametrize(("value", "considered"), [(0.4, False), (0.0, True), (-0.4, True)])

@@ -125,9 +125,10 @@ class Log(Local):
         self.seed = seed
 
     def genmove(self, color):
+        move = super().genmove(color)
         if self.seed == self.fails_at:
-            raise EngineError("out of stones")
-        return super().genmove(color)
+            raise EngineError("out of stones")  # with the move on its board
+        return move
 
     def close(self):
         self.closed = True

@@ -36,6 +36,7 @@ class Stops:
 
     def moves(self, go, state, games):
         assert state.num_boards == len(games) == SMALL.num_parallel  # the batch keeps its shape
+        assert all(game.number % 3 == game.slot for game in games if game.moves)
         self._left -= 1
         if self._left < 0:
             raise KeyboardInterrupt
