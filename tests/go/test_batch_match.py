@@ -126,7 +126,7 @@ class Log(Local):
 
     def genmove(self, color):
         move = super().genmove(color)
-        if self.seed == self.fails_at:
+        if self.seed == self.fails_at and int(self._state.num_moves) > 6:
             raise EngineError("out of stones")  # with the move on its board
         return move
 
