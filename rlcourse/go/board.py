@@ -29,7 +29,7 @@ numba, `kernel_torch` does the same with tensor operations on any device.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -322,6 +322,14 @@ class Go:
 
 
 Player = Callable[[Go, State], int]  # a move for the side to play on one board, or notation.RESIGN
+
+
+class Ongoing(NamedTuple):
+    """One of several games that are played at once, as those see it who play them."""
+
+    number: int  # of the game
+    slot: int  # its place among the games played at once, kept until it ends
+    moves: list[int]  # played so far, the opening included
 
 
 def point_keys(rules: Rules) -> Int[Tensor, "2 P"]:

@@ -99,6 +99,26 @@ class GameFile:
             raise ValueError(f"{path} is no file of games: its first line should say so") from None
         return cls(path, size, komi, header, len(line))
 
+    @classmethod
+    def open_or_create(
+        cls, path: Path, size: int, komi: float, about: Mapping[str, Any]
+    ) -> "GameFile":
+        """The file, made if there is none.
+
+        Raises:
+            ValueError: it was made with another size or komi, or says something else about itself.
+        """
+        if not path.exists():
+            return cls.create(path, size, komi, about)
+        file = cls.open(path)
+        found = {"size": file.size, "komi": file.komi, **file.about}
+        wanted = {"size": size, "komi": komi, **json.loads(json.dumps(about))}
+        if found != wanted:
+            raise ValueError(
+                f"{path} was made with {found}, not with {wanted}: choose another folder"
+            )
+        return file
+
     def append(self, games: Iterable[Game]) -> None:
         """Adds games at the end and makes sure that they are on the disk.
 

@@ -32,6 +32,13 @@ def test_an_engine_answers():
         engine.play(WHITE, 81)
 
 
+def test_a_seed_is_for_engines_that_take_one():
+    for way, version in (("well", "well"), ("seeded", "7")):
+        with fake(way) as engine:
+            engine.new_game(seed=7)
+            assert engine.send("version") == version
+
+
 def test_an_engine_may_resign():
     with fake("resigns") as engine:
         assert engine.genmove(WHITE) == RESIGN
