@@ -29,8 +29,8 @@ def play(
         CommandError: there is no such opponent, it failed, or the board is none.
     """
     from rlcourse.experiments.go_players import load_player
-    from rlcourse.go.board import BLACK, WHITE, Rules
     from rlcourse.go.gtp import Engine, EngineError
+    from rlcourse.go.rules import BLACK, WHITE, Rules
     from rlcourse.go.terminal import Terminal
 
     try:

@@ -4,9 +4,9 @@ This file may know all parts of the package, and so stands outside `go`.
 """
 
 from rlcourse.go.arena import Contestant, Local
-from rlcourse.go.board import Rules
 from rlcourse.go.gtp import Engine, gnu_go_command
 from rlcourse.go.gtp_server import random_player
+from rlcourse.go.rules import Rules
 
 SPECS = "random, gnugo:LEVEL (1 to 10), gtp:COMMAND"
 

@@ -20,9 +20,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from rlcourse.go.arena import Match, MatchRecord
-from rlcourse.go.board import BLACK, Go, Ongoing, Player, Rules, State
+from rlcourse.go.board import Go, Ongoing, Player, State
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import Game
+from rlcourse.go.rules import BLACK, Rules
 
 
 class BatchContestant(Protocol):

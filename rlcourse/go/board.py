@@ -26,7 +26,6 @@ Two backends with equal results write this state: `kernel_cpu` compiles one loop
 numba, `kernel_torch` does the same with tensor operations on any device.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -35,51 +34,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-BLACK, WHITE = 1, -1
-MAX_SIZE = 19
+from rlcourse.go.rules import BLACK, NINE, NUM_RECENT, Rules
+
 FILTER_WORDS = 64  # of 64 bits: 4,096 places for some hundred keys
-NUM_PLANES = 8
-NUM_RECENT = 2  # last moves that the planes show
 NUM_SCALARS = 6 + NUM_RECENT
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What differs between tournaments.
-
-    Attributes:
-        size: of the board, 2 to 19.
-        komi: points that white gets for moving second.
-        superko: no position may come back (positional superko); False: simple ko only.
-        max_moves: a game ends after so many moves, passes included; None: 3 size^2.
-    """
-
-    size: int = 9
-    komi: float = 7.0
-    superko: bool = True
-    max_moves: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.size <= MAX_SIZE:
-            raise ValueError(f"size must lie in [2, {MAX_SIZE}], got {self.size}")
-        if not math.isfinite(self.komi):
-            raise ValueError(f"komi must be finite, got {self.komi}")
-        if self.max_moves is not None and self.max_moves < 1:
-            raise ValueError(f"max_moves must be at least 1, got {self.max_moves}")
-
-    @property
-    def num_points(self) -> int:
-        return self.size**2
-
-    @property
-    def num_moves(self) -> int:
-        """Of a board: its points, and the pass."""
-        return self.num_points + 1
-
-    @property
-    def longest(self) -> int:
-        """Moves after which a game ends."""
-        return self.max_moves or 3 * self.num_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +183,7 @@ class Go:
 
     def __init__(
         self,
-        rules: Rules = Rules(),
+        rules: Rules = NINE,
         device: torch.device | str = "cpu",
         backend: str | None = None,
     ) -> None:

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from rlcourse.go.board import BLACK, WHITE, Go, Ongoing, Rules, State
+from rlcourse.go.board import Go, Ongoing, State
 from rlcourse.go.gtp import Engine
 from rlcourse.go.notation import RESIGN
+from rlcourse.go.rules import BLACK, WHITE, Rules
 
 
 class EnginePool:

@@ -20,10 +20,11 @@ from threading import local
 import torch
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import BLACK, Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.gtp import Engine, EngineError, gnu_go_command
 from rlcourse.go.openings import random_opening
 from rlcourse.go.records import Game, GameFile
+from rlcourse.go.rules import BLACK, Rules
 from rlcourse.run.files import exclusively
 
 NAME, LOCK = "gnugo_{:03}.games", ".lock"

@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
 
-from rlcourse.go.board import BLACK, Rules
 from rlcourse.go.notation import RESIGN, move_of, vertex_of
+from rlcourse.go.rules import BLACK, Rules
 
 GNU_GO_PLACES = ("gnugo", "/usr/games/gnugo")  # Debian's folder of games is not on every PATH
 _LAST_WORDS = 12  # lines of its error output that an error repeats

@@ -15,8 +15,9 @@ from typing import IO
 
 import torch
 
-from rlcourse.go.board import BLACK, WHITE, Go, Player, Rules, State
+from rlcourse.go.board import Go, Player, State
 from rlcourse.go.notation import RESIGN, board_text, move_of, result_text, vertex_of
+from rlcourse.go.rules import BLACK, WHITE, Rules
 
 _COLORS = {"b": BLACK, "black": BLACK, "w": WHITE, "white": WHITE}
 

@@ -40,8 +40,8 @@ from rlcourse.go.batches import MODES, RETRIEVED, TrainingBatch, augment, in_mod
 from rlcourse.go.inputs import NeighborInput, drop, randomize
 from rlcourse.go.model import RetrievalModel, Unroll
 from rlcourse.go.symmetry import NUM_SYMMETRIES
-from rlcourse.nets.blocks import target_of, update_target_
 from rlcourse.nets.state import check_networks_state, load_networks_state_, networks_state
+from rlcourse.nets.target import target_of, update_target_
 
 PRECISIONS = ("float32", "bfloat16")
 

@@ -4,7 +4,8 @@ import random
 
 import torch
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
+from rlcourse.go.rules import Rules
 
 
 def random_opening(rules: Rules, number: int, least: int, most: int) -> list[int]:

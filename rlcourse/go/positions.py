@@ -41,7 +41,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import Rules
 from rlcourse.go.position_records import decode, decode_final, encode, game_type, record_type
 from rlcourse.go.position_shards import (
     ABOUT,
@@ -56,6 +55,7 @@ from rlcourse.go.position_shards import (
     write_shard,
 )
 from rlcourse.go.records import SPLITS, Game, GameFile, split_of
+from rlcourse.go.rules import Rules
 from rlcourse.run.files import exclusively
 
 LOCK = ".lock"

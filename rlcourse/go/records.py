@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlcourse.go.board import MAX_SIZE
+from rlcourse.go.rules import MAX_SIZE
 from rlcourse.run.files import write_whole
 
 FORMAT = "rlcourse games 1"

@@ -26,10 +26,11 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import Go, Ongoing, Rules, State
+from rlcourse.go.board import Go, Ongoing, State
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.openings import random_opening
 from rlcourse.go.records import Game, GameFile
+from rlcourse.go.rules import Rules
 from rlcourse.run.files import exclusively
 
 

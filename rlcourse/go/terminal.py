@@ -6,9 +6,10 @@ from typing import IO, Protocol
 
 import torch
 
-from rlcourse.go.board import BLACK, Go, Rules, State
+from rlcourse.go.board import Go, State
 from rlcourse.go.notation import RESIGN, board_text, move_of, result_text, vertex_of
 from rlcourse.go.records import Game
+from rlcourse.go.rules import BLACK, Rules
 from rlcourse.go.sgf import to_sgf
 from rlcourse.run.files import write_whole
 

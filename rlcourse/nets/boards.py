@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from rlcourse.nets.blocks import linear
+from rlcourse.nets.linear import linear
 
 
 def convolution(

@@ -8,8 +8,8 @@ import pytest
 
 from rlcourse.experiments.go_players import load_player
 from rlcourse.go.arena import play_game
-from rlcourse.go.board import BLACK, Rules
 from rlcourse.go.gtp import GNU_GO_PLACES, EngineError
+from rlcourse.go.rules import BLACK, Rules
 
 RULES = Rules(5, 2.5)
 FAKE = Path(__file__).parents[1] / "go" / "fake_engine.py"

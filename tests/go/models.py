@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from rlcourse.go.agent import Retrieved
-from rlcourse.go.board import NUM_PLANES, Go, State
+from rlcourse.go.board import Go, State
+from rlcourse.go.rules import NUM_PLANES
 
 
 class Tiny(nn.Module):

@@ -11,9 +11,10 @@ from rlcourse.go.agent import (
     recurrent,
     weights_fingerprint,
 )
-from rlcourse.go.board import Go, Ongoing, Rules
+from rlcourse.go.board import Go, Ongoing
 from rlcourse.go.mcts import Search, search
 from rlcourse.go.notation import RESIGN
+from rlcourse.go.rules import Rules
 from tests.go.boards import play
 from tests.go.models import Prefers, Shouts, Tiny, Wants
 

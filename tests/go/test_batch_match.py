@@ -8,11 +8,12 @@ import torch
 from rlcourse.go import engine_pool
 from rlcourse.go.arena import Local, play_match
 from rlcourse.go.batch_match import OneByOne, play_batch_match
-from rlcourse.go.board import Go, Ongoing, Rules
+from rlcourse.go.board import Go, Ongoing
 from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.gtp import GNU_GO_PLACES, Engine, EngineError, gnu_go_command
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import GameFile
+from rlcourse.go.rules import Rules
 
 RULES = Rules(5, 2.5)
 

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from rlcourse.go.board import BLACK, Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.gtp import GNU_GO_PLACES, Engine, gnu_go_command
 from rlcourse.go.gtp_server import GtpServer, random_player
+from rlcourse.go.rules import BLACK, Rules
 from tests.go.boards import play
 
 COMMAND = [sys.executable, "-m", "rlcourse.go.gtp_server"]

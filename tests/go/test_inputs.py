@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.inputs import (
     NeighborInput,
     blank,
@@ -14,6 +14,7 @@ from rlcourse.go.inputs import (
     randomize,
     transform_neighbors,
 )
+from rlcourse.go.rules import Rules
 from rlcourse.go.symmetry import (
     NUM_SYMMETRIES,
     destinations,

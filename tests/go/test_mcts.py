@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.mcts import (
     Evaluation,
     Search,
@@ -19,6 +19,7 @@ from rlcourse.go.mcts import (
     search,
     simulate,
 )
+from rlcourse.go.rules import Rules
 from tests.go.boards import points, set_up
 from tests.go.worlds import Bandit, Board, Nim, Table, TicTacToe
 from tests.oracles.slow_mcts import SlowSearch

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from rlcourse.go import position_shards, positions
-from rlcourse.go.board import NUM_PLANES, Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.position_records import NUM_NEXT, is_kept, record_type
 from rlcourse.go.positions import Config, Positions, build, half_of
 from rlcourse.go.records import Game, GameFile, split_of
+from rlcourse.go.rules import NUM_PLANES, Rules
 from rlcourse.run.files import exclusively
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from rlcourse.go.arena import Local
-from rlcourse.go.board import BLACK, WHITE, Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.notation import RESIGN, board_text
+from rlcourse.go.rules import BLACK, WHITE, Rules
 from rlcourse.go.sgf import read_sgf
 from rlcourse.go.terminal import Terminal
 
