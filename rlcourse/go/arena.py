@@ -13,9 +13,8 @@ from typing import NamedTuple, Protocol
 import torch
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import Go, Player, State
+from rlcourse.go.board import Go, Player, State, random_opening
 from rlcourse.go.notation import RESIGN
-from rlcourse.go.openings import random_opening
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import BLACK, Rules
 from rlcourse.go.sgf import to_sgf

@@ -26,6 +26,7 @@ Two backends with equal results write this state: `kernel_cpu` compiles one loop
 numba, `kernel_torch` does the same with tensor operations on any device.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -288,6 +289,33 @@ class Ongoing(NamedTuple):
     number: int  # of the game
     slot: int  # its place among the games played at once, kept until it ends
     moves: list[int]  # played so far, the opening included
+
+
+def random_opening(rules: Rules, number: int, least: int, most: int) -> list[int]:
+    """`least` to `most` random stones off the edge, black and white in turn; each move is legal.
+
+    Args:
+        rules: of the board.
+        number: of the opening; the same number gives the same one.
+        least, most: stones, of both colors together; drawn uniformly in between.
+
+    Raises:
+        ValueError: the board has no room for so many.
+    """
+    inner = range(1, rules.size - 1)
+    if not 0 <= least <= most or most > len(inner) ** 2 // 2:
+        raise ValueError(
+            f"an opening on {rules.size}x{rules.size} has 0 to {len(inner) ** 2 // 2} stones, got "
+            f"{least} to {most}"
+        )
+    draw, go = random.Random(number), Go(rules)
+    state, moves, length = go.new(1), [], draw.randint(least, most)
+    while len(moves) < length:
+        move = draw.choice(inner) * rules.size + draw.choice(inner)
+        if bool(state.legal[0, move]):
+            go.step_(state, torch.tensor([move]))
+            moves.append(move)
+    return moves
 
 
 def point_keys(rules: Rules) -> Int[Tensor, "2 P"]:

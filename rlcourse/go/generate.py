@@ -20,9 +20,8 @@ from threading import local
 import torch
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import Go
+from rlcourse.go.board import Go, random_opening
 from rlcourse.go.gtp import Engine, EngineError, gnu_go_command
-from rlcourse.go.openings import random_opening
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import BLACK, Rules
 from rlcourse.run.files import exclusively

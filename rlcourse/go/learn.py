@@ -27,7 +27,6 @@ all numbers here are ours. Boards are augmented by their symmetries. Illegal mov
 """
 
 import math
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,10 +39,14 @@ from rlcourse.go.batches import MODES, RETRIEVED, TrainingBatch, augment, in_mod
 from rlcourse.go.inputs import NeighborInput, drop, randomize
 from rlcourse.go.model import RetrievalModel, Unroll
 from rlcourse.go.symmetry import NUM_SYMMETRIES
-from rlcourse.nets.state import check_networks_state, load_networks_state_, networks_state
-from rlcourse.nets.target import target_of, update_target_
-
-PRECISIONS = ("float32", "bfloat16")
+from rlcourse.nets.precision import PRECISIONS, mixed_precision
+from rlcourse.nets.state import (
+    check_networks_state,
+    load_networks_state_,
+    networks_state,
+    target_of,
+    update_target_,
+)
 
 
 @dataclass(frozen=True)
@@ -319,17 +322,6 @@ class Learner:
         limit = self.config.max_gradient_norm
         limit = math.inf if limit is None else limit
         return nn.utils.clip_grad_norm_(self.model.parameters(), limit).detach()
-
-
-def mixed_precision(precision: str, device: torch.device) -> AbstractContextManager:
-    """In its block a forward pass runs in this precision; "float32" changes nothing.
-
-    Raises:
-        ValueError: an unknown precision.
-    """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

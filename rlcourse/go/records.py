@@ -34,7 +34,6 @@ FORMAT = "rlcourse games 1"
 _HEAD = struct.Struct("<IhBBH")
 _CRC = struct.Struct("<I")
 _RESIGNED, _DISPUTED = 1, 2
-SPLITS = ("train", "retrieval", "test")
 
 
 class Game(NamedTuple):
@@ -46,11 +45,6 @@ class Game(NamedTuple):
     resigned: bool = False
     opening: int = 0  # moves at the start that no player chose, as random stones are
     disputed: bool = False  # the players count another score than the area on the board
-
-
-def split_of(number: int) -> str:
-    """To which split a game belongs: one in ten is for tests, the others are halved."""
-    return SPLITS[2] if number % 10 == 9 else SPLITS[number % 2]
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,8 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import Go, Ongoing, State
+from rlcourse.go.board import Go, Ongoing, State, random_opening
 from rlcourse.go.notation import RESIGN
-from rlcourse.go.openings import random_opening
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import Rules
 from rlcourse.run.files import exclusively

@@ -8,7 +8,7 @@ a run that was stopped and started again does exactly what an uninterrupted one 
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -17,11 +17,14 @@ from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
 from rlcourse.go.batches import RETRIEVED, Prefetched, Source, TrainingBatch, in_mode
-from rlcourse.go.learn import Learner, mixed_precision
-from rlcourse.go.model import RetrievalModel
+from rlcourse.nets.precision import mixed_precision
 from rlcourse.run.checkpoint import load_checkpoint, save_checkpoint
-from rlcourse.run.loop import deferred_interrupt, how_to_resume
+from rlcourse.run.interrupt import deferred_interrupt, how_to_resume
 from rlcourse.run.record import Metric, Record
+
+if TYPE_CHECKING:
+    from rlcourse.go.learn import Learner
+    from rlcourse.go.model import RetrievalModel
 
 
 class Run(NamedTuple):
@@ -32,7 +35,7 @@ class Run(NamedTuple):
 
 
 def train(
-    learner: Learner,
+    learner: "Learner",
     source: Source,
     num_updates: int,
     *,
@@ -52,18 +55,15 @@ def train(
     An interrupt (Ctrl-C, or a notebook's stop button) ends the update under way, saves, says how to
     go on, and returns; a second one stops at once, and the last checkpoint stands.
 
-    The share of time spent waiting for batches is in the progress bar and the result; a record
-    holds no times.
-
     Args:
         num_updates: in all, including those of earlier calls that the checkpoint holds.
         record: receives a line every `log_every` updates: the learner's metrics, averaged since the
             line before.
         checkpoint_path: None keeps no checkpoint, and the run cannot be resumed.
         checkpoint_every: in updates; also at the start, at the end and at an interrupt.
-        evaluate: given the number of updates done, returns metrics for that line.
-        evaluate_every: in updates; also at the start.
-        ahead, num_workers: of `Prefetched`.
+        evaluate: given the number of updates done, returns metrics for that line; called every
+            `evaluate_every` updates, and at the start.
+        ahead, num_workers: of `Prefetched`; the share of time that was waited is in the bar.
         progress, label: draw a progress bar, and what stands before it.
 
     Raises:
@@ -98,7 +98,7 @@ def train(
 class _Books:
     """The metrics that were not written yet, and where everything is kept."""
 
-    def __init__(self, learner: Learner, record: Record, path: Path | None) -> None:
+    def __init__(self, learner: "Learner", record: Record, path: Path | None) -> None:
         self._learner, self._record, self._path = learner, record, path
         self._sums: dict[str, Tensor] = {}
         self._count = 0
@@ -193,7 +193,7 @@ def _show(bar: tqdm, line: Mapping[str, Any], batches: Prefetched) -> None:
 
 @torch.no_grad()
 def evaluate(
-    model: RetrievalModel,
+    model: "RetrievalModel",
     batches: Iterable[TrainingBatch],
     *,
     mode: str = RETRIEVED,

@@ -14,7 +14,6 @@ from rlcourse.go.learn import (
     Config,
     Learner,
     Targets,
-    mixed_precision,
     policy_loss,
     regularization_loss,
     targets,
@@ -23,6 +22,7 @@ from rlcourse.go.learn import (
 from rlcourse.go.model import Config as Sizes
 from rlcourse.go.model import RetrievalModel, Unroll
 from rlcourse.go.train import evaluate
+from rlcourse.nets.precision import mixed_precision
 from tests.go.retrieval import Answers, draw, random_batch
 
 TINY = Sizes(1.0, 8, 6, 4, 1, 1, 1, 1, 2)
