@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -36,6 +37,7 @@ from rlcourse.viz.style import PALETTE, SIZES
 
 PLAYERS = ("random", "gnugo")
 LABELS = {"random": "random players", "gnugo": "GNU Go"}
+_BIN = 6  # points
 COLORS = {"random": PALETTE["baseline"], "gnugo": PALETTE["expert"]}
 
 
@@ -186,7 +188,8 @@ def table(folder: Path) -> str:
     lines = [f"{'players':16}{'games':>8}{'mean margin':>13}{'std':>7}{'fair komi':>16}"]
     for name, margins in load(folder).items():
         fair = margins.fair(komis)
-        words = f"{fair[0]:g} to {fair[-1]:g}" if len(fair) else "none of these"
+        ends = dict.fromkeys(f"{komi:g}" for komi in (*fair[:1], *fair[-1:]))
+        words = " to ".join(ends) or "none of these"
         lines.append(
             f"{LABELS[name]:16}{margins.num_games:>8,}{margins.mean:>13.1f}{margins.std:>7.1f}"
             f"{words:>16}"
@@ -204,11 +207,11 @@ def plot(folder: Path, reference: dict[str, Curve] | None = None) -> Figure:
     for name, margins in found.items():
         label = f"{LABELS[name]}, {margins.num_games:,} games"
         plot_band(rates, *curve(margins, komis), label, COLORS[name])
-        smooth = margins.count.reshape(-1)
-        shares.plot(margins.margin, smooth / margins.num_games, color=COLORS[name], linewidth=1.2)
+        edges, share = binned(margins)
+        shares.stairs(100.0 * share, edges, color=COLORS[name], linewidth=1.6)
     _finish_rates(rates)
     shares.set_xlabel("Black's margin on the board (points)")
-    shares.set_ylabel("share of games")
+    shares.set_ylabel(f"games per bin of {_BIN} points (%)")
     shares.set_title("How far apart the players end")
     return figure
 
@@ -223,7 +226,20 @@ def plot_shipped(reference: dict[str, Curve]) -> Figure:
     return figure
 
 
-def _finish_rates(ax) -> None:
+def binned(margins: Margins) -> tuple[np.ndarray, np.ndarray]:
+    """The edges [N + 1] of bins of `_BIN` points, and the share of games in each [N].
+
+    The width is even, so that each bin holds as many odd margins as even ones: where every point is
+    owned, a board with an odd number of points has odd margins only.
+    """
+    first = margins.margin[0] - 0.5
+    num_bins = -(-len(margins.margin) // _BIN)
+    edges = first + _BIN * np.arange(num_bins + 1)
+    count, _ = np.histogram(margins.margin, edges, weights=margins.count)
+    return edges, count / margins.num_games
+
+
+def _finish_rates(ax: Axes) -> None:
     ax.axhline(0.5, color=PALETTE["muted"], linewidth=0.8, linestyle=":")
     ax.set_xlabel("komi (points for White)")
     ax.set_ylabel("Black's win rate")

@@ -4,10 +4,16 @@ They are in the checkout, and a copy is inside an installed wheel, so that Colab
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
 import rlcourse
-from rlcourse.go.board import Rules
+from rlcourse.go.board import Go, Rules
 from rlcourse.go.records import Game, GameFile
 
 
@@ -43,6 +49,27 @@ def load_games(folder: Path | None = None) -> tuple[Rules, list[Game]]:
         )
     ((size, komi),) = boards
     return Rules(size, komi, superko=True, max_moves=6 * size**2), games
+
+
+def boards_after(
+    rules: Rules, games: Sequence[Game], num_moves: int | None = None
+) -> Int[Tensor, "G H W"]:
+    """The board of each game after so many moves, or at its end if that comes first; int32.
+
+    Args:
+        rules: of the games.
+        games: at least one.
+        num_moves: None: all of them.
+
+    Raises:
+        ValueError: a game has an illegal move.
+    """
+    go = Go(rules)
+    state = go.new(len(games))
+    rows = [torch.tensor(game.moves[:num_moves], dtype=torch.long) for game in games]
+    for move in pad_sequence(rows, padding_value=rules.num_points):  # [G]; shorter games pass on
+        go.step_(state, move)
+    return state.stones.view(-1, rules.size, rules.size).clone()
 
 
 def fingerprint(games: list[Game]) -> str:
