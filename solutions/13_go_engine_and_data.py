@@ -205,17 +205,19 @@ go_pictures.pseudo_liberties("OX.O\nOXXO\n.OO.\n....", "OX.O\nOXXO\n.O..\n....")
 
 # %% [markdown]
 # ## 2 Captures, suicide and ko
+#
+# Four moves, each marked by a letter. **Predict** for each: is it legal, and what does it take? Black
+# plays *a* and *c*, White plays *b* and *d*.
 
 # %%
 go_pictures.rules_of_capture()
 
 # %% [markdown]
-# How to read it: a letter marks a move. Black plays **a** and takes two white stones: they have no
-# liberty left. White may not play **b**: its stone would have none, which is *suicide*. Black may play
-# **c**, though all around is white: it takes three stones *first*, and then has liberties.
-#
-# White may play **d** and takes one stone. Could Black take back at once? The board would be as
-# before, and so on forever. This is a [ko](glossary.md#ko), and taking back at once is illegal.
+# How to read it: Black plays **a** and takes two white stones, which have no liberty left. White may not
+# play **b**: its stone would have none, which is *suicide*. Black may play **c**, though all around is
+# white: it takes three stones *first*, and then has liberties. White may play **d** and takes one
+# stone. Could Black take back at once? The board would be as before, and so on forever. This is a
+# [ko](glossary.md#ko), and taking back at once is illegal.
 #
 # <details><summary>When exactly?</summary>A move makes a ko if its stone is alone in its chain, has
 # exactly one liberty, and took exactly one stone. The point of that stone is forbidden to the
@@ -316,9 +318,9 @@ go_speed.plot(num_boards, go_speed.moves_per_second(ways, rules, num_boards))
 #
 # <details><summary>Explanation</summary>Far from it. A tensor operation on one board costs mostly the
 # call itself, so the first boards that join come almost for free. Then the work counts: a flood
-# looks at every point of every board, and goes on until the slowest board is done. The engine looks
-# at the new stone and its neighbors only. Agents that learn from millions of games need
-# both: many boards at once, and little work for each.</details>
+# looks at every point of every board, and goes on until the slowest board is done. The engine keeps
+# sums instead, which a new stone changes only around it. Agents that learn from millions of games
+# need both: many boards at once, and little work for each.</details>
 
 # %% [markdown]
 # ### Every earlier position
@@ -433,7 +435,7 @@ commands = ["name", "1 komi 7.5", "2 play b D4", "3 genmove w", "4 play b I5", "
 answers = ask(commands, rules)
 for command, answer in zip(commands, answers, strict=True):
     print(f"{command:14}{answer!r}")
-print(missing)
+print(missing or "This is GNU Go, on this machine.")
 
 # %% [markdown]
 # ### Exercise 13.read_gtp: A move from a line of text
@@ -484,7 +486,7 @@ check(read_gtp)
 
 # %%
 for answer in (answers[3], answers[4], "=7 A9\n\n", "= j1\n\n"):
-    print(f"{answer!r:32}{read_gtp(answer, rules.size)}")
+    print(f"{answer!r:40}{read_gtp(answer, rules.size)}")
 
 # %% [markdown]
 # ## The widget
@@ -553,11 +555,11 @@ go_pictures.nearest_distances(distances)
 # %% [markdown]
 # How to read it: to the left is similar; each histogram sums to 100%.
 #
-# <details><summary>Explanation</summary>Two moves later is another board by two points, or a few more
-# after a capture. Other games are about 20 points away. Split by position, nearly every test
-# position would have a twin in the training set, with the same winner and the same next moves. A
-# network, or a look-up, could then remember instead of understand, and its test score would say so
-# to nobody. All positions of one game share one outcome, so they belong on one side.</details>
+# <details><summary>Explanation</summary>Two moves change two points, or a few more after a capture. The
+# nearest other game is 24 points away, in the median. Split by position, nearly every test position
+# would have a twin among the training positions, with the same winner and almost the same next
+# moves. A network, or a look-up, could remember instead of understand, and the test score would not
+# tell. All positions of a game share one outcome, so a game is split whole.</details>
 
 # %% [markdown]
 # ## The experiment
@@ -570,7 +572,8 @@ go_pictures.nearest_distances(distances)
 # The intervals are Wilson's: the shares that would not be surprising to see with so many games,
 # at 95%. Unlike the mean ± 2 standard errors it stays inside 0 and 1. You build it in notebook 16.
 #
-# **Predict**: is the fair komi larger for random players or for GNU Go?
+# **Predict**: you have seen the lines at the top. Why is the one of random players so flat, and why
+# does the other have steps?
 
 # %%
 config = fair_komi.PRESETS[preset()]
@@ -590,9 +593,9 @@ print(fair_komi.table(folder))
 # draws.</details>
 #
 # <details><summary>Why do they differ?</summary>To move first is to be half a move ahead, on
-# average over the game. GNU Go's first move is worth a dozen points, half of it is about 6. A random
-# move is worth little more than the stone itself. And the random margins are spread so widely that
-# a point more or less decides few games: the line is flat.</details>
+# average over the game. If half a move is worth 6 points to GNU Go, a whole one is worth a dozen. A
+# random move is worth little more than the stone itself. And the margins of random games are spread
+# so widely that a point more or less decides few of them: the line is flat.</details>
 
 # %% [markdown]
 # **Flip a switch.** Test that explanation: stop all random games after 80 moves, when both have moved
@@ -612,8 +615,8 @@ for max_moves in (80, 81):
 # <details><summary>Answer</summary>At <code>laptop</code> the two means are about 2.4 apart, and half
 # of that is 1.2, the mean margin of the full random games. With 80 moves each, Black is even a
 # little behind: White moved last. So the komi pays for half a move, and what a move is worth is up
-# to the players. This is why no rule book can derive it: the komi of tournaments rose over the
-# years as players got better.</details>
+# to the players. No rule book can derive it: in tournaments, too, it was raised more than once, from
+# the records of games.</details>
 
 # %% [markdown]
 # ## In the paper
@@ -629,8 +632,8 @@ print(f"here:  {len(games):,} games, {positions / len(games):.0f} positions each
 # %% [markdown]
 # | | paper | here |
 # | --- | --- | --- |
-# | expert | an agent in the style of AlphaZero | GNU Go at level 3, an amateur |
-# | openings | by the agent itself | 4 to 8 random stones |
+# | expert | an agent in the style of AlphaZero | GNU Go at level 3, far weaker |
+# | openings | not known to us | 4 to 8 random stones |
 # | look-up | in the half of the games without the position | in games of another split |
 # | rules | not known to us | Tromp-Taylor area, superko, no suicide |
 #

@@ -202,8 +202,9 @@ def plot(folder: Path, reference: dict[str, Curve] | None = None) -> Figure:
     komis, found = Config(**load_config(folder)).komis, load(folder)
     figure = Figure(figsize=SIZES["wide"], layout="constrained")
     rates, shares = figure.subplots(1, 2)
-    for shipped_curve in (reference or {}).values():
-        plot_reference(rates, *shipped_curve, "dashed: shipped")
+    for number, shipped_curve in enumerate((reference or {}).values()):
+        label = "_again" if number else "dashed: shipped"  # once in the legend
+        plot_reference(rates, *shipped_curve, label)
     for name, margins in found.items():
         label = f"{LABELS[name]}, {margins.num_games:,} games"
         plot_band(rates, *curve(margins, komis), label, COLORS[name])

@@ -99,6 +99,8 @@ def plot(num_boards: Sequence[int], speeds: Mapping[str, Sequence[float]]) -> Fi
             )
     ax.set_xscale("log")
     ax.set_yscale("log")
+    ax.set_xticks(num_boards, [f"{count:,}" for count in num_boards])
+    ax.minorticks_off()
     ax.margins(0.12, 0.15)
     ax.set_xlabel("boards at once")
     ax.set_ylabel("moves per second, all boards together")

@@ -98,11 +98,11 @@ def keys_of_a_ko() -> HTML:
     before = from_text(_KO).flatten()
     taken = before.clone()
     taken[5], taken[6] = WHITE, 0
-    turns = ((before, None, ""), (taken, 5, ""), (before, 6, "!"))
+    turns = ((before, None), (taken, 5), (before, 6))
     return row(
         [
-            Board(stones, last_move=move, title=f"…{_key_end(stones)}{mark}", coordinates=False)
-            for stones, move, mark in turns
+            Board(stones, last_move=move, title=f"…{_key_end(stones)}", coordinates=False)
+            for stones, move in turns
         ],
         unit=40.0,
     )

@@ -33,6 +33,10 @@ def flood_without_walls(seeds: Tensor, within: Tensor) -> Tensor:
     return flood(seeds, torch.ones_like(within))
 
 
+def flood_without_walls_from_inside(seeds: Tensor, within: Tensor) -> Tensor:
+    return flood(seeds & within, torch.ones_like(within))
+
+
 def flood_all(seeds: Tensor, within: Tensor) -> Tensor:
     return within.clone()
 
@@ -86,6 +90,7 @@ def general_play(
     *,
     take: bool = True,
     look_before: bool = False,
+    ko_before: bool = False,
     suicide: bool = False,
     own_too: bool = False,
     occupied: bool = False,
@@ -115,7 +120,8 @@ def general_play(
     legal = legal & ((point != ko) | (not obey_ko))
     number = taken.sum((1, 2))
     lone = (number >= 1) if many else (number == 1)
-    lone = lone & ((chain.sum((1, 2)) == 1) | (not single)) & ((free == 1) | (not tight))
+    room = free_before if ko_before else free
+    lone = lone & ((chain.sum((1, 2)) == 1) | (not single)) & ((room == 1) | (not tight))
     captured = taken.flatten(1).int().argmax(1)
     next_ko = torch.where(lone, point if ko_is_move else captured, -1)
     if keep:
@@ -164,6 +170,12 @@ def all_in_one(stones: Tensor, komi: float) -> Tensor:
     return (area_score(stones, 0.0).sum() - komi).expand(len(stones)).clone()
 
 
+_WALLS = "It walks through walls: keep only points of `within` after each step"
+_LOOKED_TOO_EARLY = (
+    "Your own liberties are counted before the opponent's stones are gone: a move that takes has "
+    "the points that it empties"
+)
+
 OF_FLOOD = (
     Mistake(
         "This is one step of growing: repeat it until the set is the same as before",
@@ -182,10 +194,8 @@ OF_FLOOD = (
         "Seeds outside of `within` count here, and they must not: start from seeds & within",
         flood_from_outside,
     ),
-    Mistake(
-        "It walks through walls: keep only points of `within` after each step",
-        flood_without_walls,
-    ),
+    Mistake(_WALLS, flood_without_walls),
+    Mistake(_WALLS, flood_without_walls_from_inside),
     Mistake("This is all of `within`, whether or not a seed reaches it", flood_all),
 )
 
@@ -230,11 +240,8 @@ OF_PLAY = (
         "leave gives your own chain its liberties",
         play_with(own_too=True),
     ),
-    Mistake(
-        "Your own liberties are counted before the opponent's stones are gone: a move that takes "
-        "has the points that it empties",
-        play_with(look_before=True),
-    ),
+    Mistake(_LOOKED_TOO_EARLY, play_with(look_before=True)),
+    Mistake(_LOOKED_TOO_EARLY, play_with(look_before=True, ko_before=True)),
     Mistake(
         "Suicide passes as legal: your chain needs a liberty after the captures",
         play_with(suicide=True),
