@@ -297,7 +297,7 @@ check(play)
 #
 # Do your rules and the package's compiled engine agree? The next cell plays the same random games
 # with both, and compares the boards at the end. Then it measures moves per second with 1, 8, 64 and
-# 512 boards at once, about ten seconds. **Predict**: is a call on 64 boards 64 times as slow as a
+# 512 boards at once, ten to twenty seconds. **Predict**: is a call on 64 boards 64 times as slow as a
 # call on one?
 
 # %%
@@ -491,7 +491,7 @@ for answer in (answers[3], answers[4], "=7 A9\n\n", "= j1\n\n"):
 # %% [markdown]
 # ## The widget
 #
-# A board to play on, with three opponents. Click a point to play. **Your tasks**: (1) Choose
+# A board to play on, and a menu of opponents. Click a point to play. **Your tasks**: (1) Choose
 # *yourself, both colors*. Build a ko, take it, and try to take back at once. What does the message
 # say? Play elsewhere with both colors, and try again. (2) Find a point where your stone would be
 # suicide. (3) Build a *snapback*: give up one stone so that the chain that takes it is left with one
@@ -598,9 +598,9 @@ print(fair_komi.table(folder))
 # so widely that a point more or less decides few of them: the line is flat.</details>
 
 # %% [markdown]
-# **Flip a switch.** Test that explanation: stop all random games after 80 moves, when both have moved
-# 40 times, and after 81, when Black has moved once more. The difference of the mean margins is what
-# one random move is worth. **Predict**: is the fair komi half of it?
+# **Flip a switch.** Test that explanation: stop random games after at most 80 moves, when both have
+# moved 40 times, or after at most 81, when Black has moved once more. The difference of the mean
+# margins is what one random move is worth. **Predict**: is the fair komi half of it?
 
 # %%
 for max_moves in (80, 81):
@@ -613,7 +613,7 @@ for max_moves in (80, 81):
 
 # %% [markdown]
 # <details><summary>Answer</summary>At <code>laptop</code> the two means are about 2.4 apart, and half
-# of that is 1.2, the mean margin of the full random games. With 80 moves each, Black is even a
+# of that is 1.2, the mean margin of the full random games. With 40 moves each, Black is even a
 # little behind: White moved last. So the komi pays for half a move, and what a move is worth is up
 # to the players. No rule book can derive it: in tournaments, too, it was raised more than once, from
 # the records of games.</details>

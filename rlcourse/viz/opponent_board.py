@@ -96,8 +96,8 @@ class OpponentBoard:
         self.menu = widgets.Dropdown(
             options=choices,
             value=opponent,
-            description="You play",
-            style={"description_width": "64px"},
+            description="Opponent",
+            style={"description_width": "72px"},
         )
         self.note = widgets.HTML(notice(missing, "pit") if missing else "")
         self._place = widgets.VBox()

@@ -31,7 +31,7 @@ def test_a_way_that_refuses_a_legal_move_is_named():
 def test_every_way_is_measured_on_every_number_of_boards():
     seen = []
     ways = {"a": seen.append, "b": lambda moves: None}
-    speeds = go_speed.moves_per_second(ways, RULES, (1, 3), num_moves=4)
+    speeds = go_speed.moves_per_second(ways, RULES, (1, 3), num_moves=4, repeats=1)
     assert [tuple(moves.shape) for moves in seen] == [(2, 1), (4, 1), (2, 3), (4, 3)]
     assert {name: len(found) for name, found in speeds.items()} == {"a": 2, "b": 2}
     assert min(speeds["b"]) > 0
