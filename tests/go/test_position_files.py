@@ -164,7 +164,7 @@ def test_the_command_builds_and_goes_on(tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(positions, "build", interrupt)
+    monkeypatch.setattr(build_positions, "build", interrupt)
     with pytest.raises(SystemExit) as stopped:
         build_positions.main()
     assert stopped.value.code == 130
