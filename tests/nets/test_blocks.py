@@ -2,10 +2,9 @@ import math
 
 import pytest
 import torch
-from rlcourse.nets.linear import linear
 from torch import nn
 
-from rlcourse.nets.blocks import MLP, Critic, GaussianHead, LayerNormMLP, TwinCritic
+from rlcourse.nets.blocks import MLP, Critic, GaussianHead, LayerNormMLP, TwinCritic, linear
 from rlcourse.nets.state import target_of, update_target_
 from rlcourse.ops.distributions import SquashedGaussian
 
