@@ -303,8 +303,7 @@ check(play)
 # Do your rules and the package's compiled engine agree? The next cell plays the same random games
 # with both, and compares the boards at the end. Then it measures moves per second with 1, 8, 64 and
 # 512 boards at once: a few seconds, and about ten more the first time, when the engine is compiled.
-# **Predict**: is a call on 64 boards 64 times as slow as a
-# call on one?
+# **Predict**: is a call on 64 boards 64 times as slow as a call on one?
 
 # %%
 rules, games = shipped.load_games()
@@ -323,11 +322,11 @@ go_speed.plot(num_boards, go_speed.moves_per_second(ways, rules, num_boards))
 # no benchmark: those are in `benchmarks/`. If other programs keep your cores busy, the engine's line
 # can drop at many boards: its threads wait for each other.
 #
-# <details><summary>Explanation</summary>Far from it: then the lines would be flat. A tensor operation on one board costs mostly the
-# call itself, so the first boards that join come almost for free. Then the work counts: a flood
-# looks at every point of every board, and goes on until the slowest board is done. The engine keeps
-# sums instead, which a new stone changes only around it. Agents that learn from millions of games
-# need both: many boards at once, and little work for each.</details>
+# <details><summary>Explanation</summary>Far from it: then the lines would be flat. A tensor operation
+# on one board costs mostly the call itself, so the first boards that join come almost for free. Then
+# the work counts: a flood looks at every point of every board, and goes on until the slowest board is
+# done. The engine keeps sums instead, which a new stone changes only around it. Agents that learn
+# from millions of games need both: many boards at once, and little work for each.</details>
 
 # %% [markdown]
 # ### Every earlier position
@@ -689,8 +688,8 @@ progress()
 # **Stretch** (no check). (1) Add superko to your `play`: keep all earlier boards, or their keys. In
 # what share of random 5x5 games does it forbid a move that the simple ko allows? (2) Let two random
 # players never fill a point whose four neighbors are their own. What is their fair komi? (3) With GNU
-# Go installed, make games of another level with `python -m rlcourse.go.generate --level 1 --num-games 500 --out
-# my_games`. Does a weaker engine have a smaller fair komi? How many games do you need to tell?
+# Go installed, make games of another level with `python -m rlcourse.go.generate --level 1 --num-games
+# 500 --out my_games`. Does a weaker engine have a smaller fair komi? How many games do you need to tell?
 #
 # **Further reading.** Tromp and Taylor, *The game of Go* (1995): the rules in ten sentences.
 # Farnebäck, *GTP version 2* (draft 2, 2002): all commands. Zobrist, *A new hashing method with
