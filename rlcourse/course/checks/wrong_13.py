@@ -387,8 +387,8 @@ OF_GTP = (
         read_with(id=True),
     ),
     Mistake(
-        "The number of the command may have several digits or none, and in a refusal here it is "
-        "cut off after one letter: split at spaces",
+        "The number of the command in a refusal may have two digits or more, and only one is cut "
+        "off here: split at spaces",
         read_with(cut=2),
     ),
 )
