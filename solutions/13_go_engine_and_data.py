@@ -49,10 +49,8 @@ fair_komi.plot_shipped(reference.load_reference("fair_komi"))
 # 2. `mask` is a boolean tensor `[B, H, W]`. What does `mask.sum((1, 2))` give?
 #    <details><summary>Answer</summary>The number of marked points on each board,
 #    <code>[B]</code>.</details>
-# 3. Players take turns, and the reward of the one is the loss of the other. If values are always
-#    those of the player to move, what is the discount from one move to the next?
-#    <details><summary>Answer</summary>−1: what is good for the next player is bad for this one.
-#    </details>
+# 3. With 100 times as many random games, how much smaller is the error of a mean?
+#    <details><summary>Answer</summary>Ten times: it falls with 1 / √n.</details>
 
 # %% [markdown]
 # ## 1 Chains and liberties
@@ -158,7 +156,7 @@ def liberties(stones: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
         point: [B] a point on each board.
 
     Returns:
-        [B] integers; 0 where no stone is on the point.
+        [B] int64; 0 where no stone is on the point.
     """
     ### BEGIN STUB
     # start = marked(point, stones)
@@ -189,7 +187,8 @@ check(liberties)
 # three sums for each chain, over all pairs of a stone and an empty point $p$ beside it: their number
 # $n$, the sum $s$ of the $p$, and the sum $q$ of the $p^2$. These are
 # [pseudo-liberties](glossary.md#pseudo-liberty): a liberty that two stones see counts twice. So a new
-# stone only adds, and two chains that join add up their sums.
+# stone adds its own pairs, takes its point out of the sums of the chains beside it, and two chains
+# that join add up their sums.
 
 # %%
 go_pictures.pseudo_liberties("OX.O\nOXXO\n.OO.\n....", "OX.O\nOXXO\n.O..\n....")
@@ -206,23 +205,28 @@ go_pictures.pseudo_liberties("OX.O\nOXXO\n.OO.\n....", "OX.O\nOXXO\n.O..\n....")
 # %% [markdown]
 # ## 2 Captures, suicide and ko
 #
-# Four moves, each marked by a letter. **Predict** for each: is it legal, and what does it take? Black
-# plays *a* and *c*, White plays *b* and *d*.
+# The next cell draws four moves, each marked by a letter. **Predict** for each, before you unfold the
+# answer: is it legal, and what does it take?
 
 # %%
 go_pictures.rules_of_capture()
 
 # %% [markdown]
-# How to read it: Black plays **a** and takes two white stones, which have no liberty left. White may not
-# play **b**: its stone would have none, which is *suicide*. Black may play **c**, though all around is
-# white: it takes three stones *first*, and then has liberties. White may play **d** and takes one
-# stone. Could Black take back at once? The board would be as before, and so on forever. This is a
-# [ko](glossary.md#ko), and taking back at once is illegal.
+# How to read it: a letter is where the stone goes; the title says whose it is.
+#
+# <details><summary>Answer</summary><b>a</b> takes two white stones, which have no liberty left.
+# <b>b</b> is illegal: its stone would have no liberty, which is <i>suicide</i>. <b>c</b> is legal,
+# though all around is white: it takes three stones <i>first</i>, and then has liberties. <b>d</b>
+# takes one stone.</details>
+#
+# Could Black take back at once after **d**? The board would be as before, and so on forever. This is
+# a [ko](glossary.md#ko), and taking back at once is illegal.
 #
 # <details><summary>When exactly?</summary>A move makes a ko if its stone is alone in its chain, has
 # exactly one liberty, and took exactly one stone. The point of that stone is forbidden to the
-# opponent for one move. If the stone had joined a chain, or taken two, taking back would give
-# another board: a <i>snapback</i> is legal.</details>
+# opponent for one move. If the stone joined a chain, taking back removes the whole chain: a
+# <i>snapback</i>, and legal. If it took two or more, taking back gives another board, and is legal
+# too.</details>
 
 # %% [markdown]
 # | symbol | in code | |
@@ -246,11 +250,12 @@ def play(stones, color, point, ko):
     """A stone of `color` on `point` of each board, under the simple ko rule.
 
     Args:
-        stones, color, point, ko: as in the table; passes do not occur.
+        stones, color, point, ko: as in the table; `point` is always on the board.
 
     Returns:
-        The boards after the move [B, H, W]; whether it was legal [B] booleans; and the point that
-        is forbidden next [B], or -1. Where it was illegal, board and ko come back as they were.
+        The boards after the move [B, H, W] in the dtype of `stones`; whether it was legal [B]
+        booleans; and the point that is forbidden next [B], or -1. Where it was illegal, board and
+        ko come back as they were.
     """
     ### BEGIN STUB
     # start = marked(point, stones)
@@ -297,8 +302,8 @@ check(play)
 #
 # Do your rules and the package's compiled engine agree? The next cell plays the same random games
 # with both, and compares the boards at the end. Then it measures moves per second with 1, 8, 64 and
-# 512 boards at once, ten to twenty seconds. **Predict**: is a call on 64 boards 64 times as slow as a
-# call on one?
+# 512 boards at once: a few seconds, and about ten more the first time, when the engine is compiled.
+# **Predict**: is a call on 64 boards 64 times as slow as a call on one?
 
 # %%
 rules, games = shipped.load_games()
@@ -314,13 +319,14 @@ go_speed.plot(num_boards, go_speed.moves_per_second(ways, rules, num_boards))
 
 # %% [markdown]
 # How to read it: up is fast, and both axes are logarithmic. One run on your machine, an example and
-# no benchmark: those are in `benchmarks/`.
+# no benchmark: those are in `benchmarks/`. If other programs keep your cores busy, the engine's line
+# can drop at many boards: its threads wait for each other.
 #
-# <details><summary>Explanation</summary>Far from it. A tensor operation on one board costs mostly the
-# call itself, so the first boards that join come almost for free. Then the work counts: a flood
-# looks at every point of every board, and goes on until the slowest board is done. The engine keeps
-# sums instead, which a new stone changes only around it. Agents that learn from millions of games
-# need both: many boards at once, and little work for each.</details>
+# <details><summary>Explanation</summary>Far from it: then the lines would be flat. A tensor operation
+# on one board costs mostly the call itself, so the first boards that join come almost for free. Then
+# the work counts: a flood looks at every point of every board, and goes on until the slowest board is
+# done. The engine keeps sums instead, which a new stone changes only around it. Agents that learn
+# from millions of games need both: many boards at once, and little work for each.</details>
 
 # %% [markdown]
 # ### Every earlier position
@@ -328,8 +334,9 @@ go_speed.plot(num_boards, go_speed.moves_per_second(ways, rules, num_boards))
 # The simple ko rule only looks one move back; three kos at once can still go round forever.
 # [Superko](glossary.md#superko) forbids *every* earlier position of the whole board. Comparing with
 # all of them would be slow. So give each point and color a random number of 64 bits, once. The
-# [Zobrist key](glossary.md#zobrist-key) of a position is the sum over its stones, modulo $2^{64}$.
-# A stone that comes or goes is one addition, and equal positions have equal keys.
+# [Zobrist key](glossary.md#zobrist-key) of a position is the sum over its stones, modulo $2^{64}$
+# (Zobrist combined them by exclusive or, which works as well). A stone that comes or goes is one
+# addition, and equal positions have equal keys.
 
 # %%
 go_pictures.keys_of_a_ko()
@@ -352,7 +359,7 @@ go_pictures.keys_of_a_ko()
 # $$\text{score} = \text{Black's area} - \text{White's area} - \text{komi} ,$$
 #
 # and Black wins where it is positive. Here are the ends of four games that GNU Go played against
-# itself; the course brings some thousands of them.
+# itself; the course brings many more.
 
 # %%
 few = games[2:6]
@@ -379,7 +386,7 @@ def area_score(stones: torch.Tensor, komi: float) -> torch.Tensor:
         komi: points for White.
 
     Returns:
-        [B] floats, positive where Black wins.
+        [B] float32, positive where Black wins.
     """
     ### BEGIN STUB
     # empty = stones == 0
@@ -405,7 +412,7 @@ check(area_score)
 
 # %% [markdown]
 # **Predict**: you have never seen these games. On how many of them does your score agree with the
-# record, to the point?
+# record, to the point? The next cell replays all games, some seconds.
 
 # %%
 ends = shipped.boards_after(rules, games)
@@ -416,17 +423,19 @@ print(f"in {sum(game.disputed for game in games)} of them GNU Go itself counted 
 
 # %% [markdown]
 # <details><summary>Explanation</summary>In all of them: the record is the area on the final board.
-# GNU Go disagrees in a few, where it passed although stones that it takes for dead were still
-# there, or where both sides live without counting (<i>seki</i>). Such games are marked as
-# disputed.</details>
+# GNU Go disagrees in a few. In nearly all of them there is a <i>seki</i>, chains of both colors that
+# neither side can take: GNU Go counts points there in its own way. In the others it passed although
+# stones that it takes for dead were still there. Such games are marked as disputed.</details>
 
 # %% [markdown]
 # ## 4 Talking to engines
 #
 # Go programs speak [GTP](glossary.md#gtp), the Go Text Protocol: a line of text is a command, and may
 # start with a number; the answer starts with `=` or, for a refusal, with `?`, then that number, and
-# ends with an empty line. Columns are letters *without I*, rows are numbers *from the bottom*. Here
-# is GNU Go if you have it, and else the course's own server, which moves at random.
+# ends with an empty line. `play b D4` puts a black stone on D4; `genmove w` asks for a white move,
+# which the engine plays on its board, too. D4 is a *vertex*: columns are letters *without I*, rows are
+# numbers *from the bottom*. Here is GNU Go if you have it, and else the course's own server, which
+# moves at random.
 
 # %%
 missing = conversation.gnu_go_missing(rules)
@@ -506,19 +515,20 @@ board
 # White's last stone takes E5, and E5 is refused with "that is the ko rule". After one move elsewhere
 # by each side it is legal: the whole board is another one. (2) Any empty point whose four neighbors
 # are the opponent's, and where you take nothing. (3) Black C9, A8, B8, C8; White D9, D8, A7, B7, C7,
-# D7. White throws in at B9, Black takes it from A9, and White takes five stones at B9. (4) Random
-# moves fill their own eyes: live with two eyes, and wait.</details>
+# D7. Where Black has nothing left to play, put stones on G1, H1, J1. White throws in at B9, Black
+# takes it from A9, and White takes five stones at B9. (4) Random moves fill their own eyes: live with
+# two eyes, and wait.</details>
 
 # %% [markdown]
 # ## 5 What a set of games looks like
 #
-# The expert of this part of the course is GNU Go at level 3, playing itself. Each game begins with 4
-# to 8 random stones: left alone, GNU Go plays the same few dozen games again and again. Dead stones
-# are taken before both pass.
+# The expert of this part of the course is GNU Go 3.8 at level 3 (of 1 to 10), playing itself. Each
+# game begins with 4 to 8 random stones: left alone, GNU Go repeats itself (`LOG.md`: 46 of 853 games
+# were copies with 0 to 8 random stones). Dead stones are taken before both pass.
 
 # %%
-game = games[4]
-go_pictures.game_in_pictures(rules, game, plies=(game.opening, 20, 32, 44))
+game = games[3]
+go_pictures.game_in_pictures(rules, game, plies=(game.opening, 20, 30, 40))
 
 # %% [markdown]
 # How to read it: the first board shows the random opening; a ring marks the last move, and the
@@ -535,11 +545,11 @@ go_pictures.lengths_and_winners(games)
 # How to read it: left, games by length; right, the three splits, and in black the games that Black
 # won. With a komi of 7.5 it is less than half, and you will soon see why.
 #
-# Later a network will predict moves and winners from positions, and *look up* similar positions. The
-# *train* games teach it, the *retrieval* games are what it looks things up in, and *test* games
-# measure it. Why not shuffle the positions and split those? **Predict**: take the board after 30
-# moves. On how many points does it differ from the board two moves later? And from the nearest of
-# 399 other games?
+# Later a network will predict moves and winners from positions, and *look up* similar positions.
+# *Train* and *retrieval* games both teach it, and both are stored: a position of the one finds its
+# neighbors in the other. *Test* games only measure. Why not shuffle the positions and split those?
+# **Predict**: take the board after 30 moves. On how many points does it differ from the board two
+# moves later? And from the nearest of 399 other games?
 
 # %%
 sample = games[:400]
@@ -555,11 +565,13 @@ go_pictures.nearest_distances(distances)
 # %% [markdown]
 # How to read it: to the left is similar; each histogram sums to 100%.
 #
-# <details><summary>Explanation</summary>Two moves change two points, or a few more after a capture. The
-# nearest other game is 24 points away, in the median. Split by position, nearly every test position
-# would have a twin among the training positions, with the same winner and almost the same next
-# moves. A network, or a look-up, could remember instead of understand, and the test score would not
-# tell. All positions of a game share one outcome, so a game is split whole.</details>
+# <details><summary>Explanation</summary>Two moves change two points, or a few more after a capture.
+# Another game is much farther away; the legend has the median among these 400 games, with the boards
+# as they lie. With all games, and with boards turned and mirrored, it is nearer: notebook 14 comes
+# back to symmetries. Split by position, nearly every test position would have a twin among the
+# training positions, with the same winner and almost the same next moves. A network, or a look-up,
+# could remember instead of understand, and the test score would not tell. All positions of a game
+# share one outcome, so a game is split whole.</details>
 
 # %% [markdown]
 # ## The experiment
@@ -567,10 +579,8 @@ go_pictures.nearest_distances(distances)
 # Which komi is fair? The area on the board does not depend on the komi. So one set of games answers
 # for every komi: count how often Black is ahead by *more* than that, and half of the draws. First for
 # players who draw a legal move at random, the pass among them: 20,000 games at `laptop`, scored by
-# your function, in about ten seconds. Then for GNU Go: the margins recorded with its games.
-#
-# The intervals are Wilson's: the shares that would not be surprising to see with so many games,
-# at 95%. Unlike the mean ± 2 standard errors it stays inside 0 and 1. You build it in notebook 16.
+# your function, in a few seconds. Then for GNU Go: the margins recorded with its games (GNU Go knew a
+# komi of 7.5 all the while; the end comes back to that).
 #
 # **Predict**: you have seen the lines at the top. Why is the one of random players so flat, and why
 # does the other have steps?
@@ -587,6 +597,10 @@ print(fair_komi.table(folder))
 # should lie on the dashed ones. Right, the margins without komi. In the table, the fair komis are
 # those whose interval holds one half.
 #
+# The bands are Wilson's intervals: they hold every true win rate under which the share that you
+# counted would not be surprising, at 95%. Unlike the mean ± 2 standard errors they stay inside 0 and
+# 1. You build them in notebook 16.
+#
 # <details><summary>Why are there steps in GNU Go's line?</summary>Where every point belongs to
 # somebody, the areas sum to 81, so Black's margin is odd. A komi of 5.5, 6 or 6.5 then gives the
 # same winners, but for the few boards with points that are nobody's. Half points rule out
@@ -594,29 +608,31 @@ print(fair_komi.table(folder))
 #
 # <details><summary>Why do they differ?</summary>To move first is to be half a move ahead, on
 # average over the game. If half a move is worth 6 points to GNU Go, a whole one is worth a dozen. A
-# random move is worth little more than the stone itself. And the margins of random games are spread
-# so widely that a point more or less decides few of them: the line is flat.</details>
+# random move is worth only two or three points, as you measure next. And the margins of random games
+# are spread so widely that a point more or less decides few of them: the line is flat.</details>
 
 # %% [markdown]
 # **Flip a switch.** Test that explanation: stop random games after at most 80 moves, when both have
 # moved 40 times, or after at most 81, when Black has moved once more. The difference of the mean
-# margins is what one random move is worth. **Predict**: is the fair komi half of it?
+# margins is what one random move is worth. **Predict**: is the fair komi half of it? The next cell
+# takes about five seconds.
 
 # %%
 for max_moves in (80, 81):
     cut = replace(config, max_moves=max_moves)
     folder = results_folder("fair_komi", (cut, shipped.fingerprint(games)), area_score)
-    fair_komi.run(cut, folder, score=area_score, progress=False)
+    fair_komi.run(cut, folder, score=area_score)
     margins = fair_komi.load(folder)["random"]
     error = margins.std / margins.num_games**0.5
-    print(f"{max_moves} moves: mean margin {margins.mean:+.2f} ± {1.96 * error:.2f}")
+    print(f"{max_moves} moves: mean margin {margins.mean:+.2f} ± {1.96 * error:.2f} (95%)")
 
 # %% [markdown]
-# <details><summary>Answer</summary>At <code>laptop</code> the two means are about 2.4 apart, and half
-# of that is 1.2, the mean margin of the full random games. With 40 moves each, Black is even a
-# little behind: White moved last. So the komi pays for half a move, and what a move is worth is up
-# to the players. No rule book can derive it: in tournaments, too, it was raised more than once, from
-# the records of games.</details>
+# <details><summary>Answer</summary>At <code>laptop</code> half of the difference of the two means is
+# about 1.2, and the mean margin of the full random games is 1.2 ± 0.5: half a move is the right
+# size. It is no law: you measured one move in the middle of a game, and others may be worth more or
+# less. With 40 moves each, Black is even a little behind: White moved last. What a move is worth is
+# up to the players. No rule book can derive it: in tournaments, too, the komi was raised more than
+# once, from the records of games.</details>
 
 # %% [markdown]
 # ## In the paper
@@ -632,10 +648,10 @@ print(f"here:  {len(games):,} games, {positions / len(games):.0f} positions each
 # %% [markdown]
 # | | paper | here |
 # | --- | --- | --- |
-# | expert | an agent in the style of AlphaZero | GNU Go at level 3, far weaker |
+# | expert | an agent in the style of AlphaZero | GNU Go 3.8 at level 3, a program with rules made by hand |
 # | openings | not known to us | 4 to 8 random stones |
-# | look-up | in the half of the games without the position | in games of another split |
-# | rules | not known to us | Tromp-Taylor area, superko, no suicide |
+# | look-up | in the half of the games without the position | the same; our halves are even and odd game numbers |
+# | rules | not known to us | area scoring as in Tromp and Taylor's rules, with superko, but no suicide |
 #
 # So nothing here says how strong the paper's expert is, and the paper says nothing of the fair komi.
 # Ours holds for *this* engine, which played all games knowing that White gets 7.5, from openings that
@@ -651,14 +667,15 @@ progress()
 # * The opponent's stones are taken first, then suicide and ko are judged.
 # * A fast engine keeps sums instead of flooding, and keys instead of comparing boards.
 # * GTP and SGF count rows and name columns differently; read them in one place only.
-# * The komi pays for half a move, so it depends on who plays. Games are split whole.
+# * The komi pays for about half a move, so it depends on who plays. Games are split whole.
 #
 # | what | function | file |
 # | --- | --- | --- |
 # | flood, liberties, a move, the score | `flood`, `liberties`, `play`, `area_score` | `rlcourse/go/flood.py` |
 # | the engine | `Go`, `State` | `rlcourse/go/board.py`, `kernel_cpu.py`, `kernel_torch.py` |
 # | names of moves; GTP | `move_of`; `Engine`, `GtpServer` | `rlcourse/go/notation.py`; `gtp.py`, `gtp_server.py` |
-# | games; SGF | `GameFile`, `split_of`; `to_sgf` | `rlcourse/go/records.py`; `sgf.py` |
+# | games; SGF | `GameFile`; `to_sgf` | `rlcourse/go/records.py`; `sgf.py` |
+# | which game is for what | `split_of` | `rlcourse/go/splits.py` |
 # | Wilson's interval | `wilson_interval` | `rlcourse/go/arena.py` |
 
 # %% [markdown]
@@ -670,9 +687,9 @@ progress()
 #
 # **Stretch** (no check). (1) Add superko to your `play`: keep all earlier boards, or their keys. In
 # what share of random 5x5 games does it forbid a move that the simple ko allows? (2) Let two random
-# players never fill a point whose four neighbors are their own. What is their fair komi? (3) Make
-# games of another level with `python -m rlcourse.go.generate --level 1 --num-games 500 --out
-# my_games`. Does a weaker engine have a smaller fair komi? How many games do you need to tell?
+# players never fill a point whose four neighbors are their own. What is their fair komi? (3) With GNU
+# Go installed, make games of another level with `python -m rlcourse.go.generate --level 1 --num-games
+# 500 --out my_games`. Does a weaker engine have a smaller fair komi? How many games do you need to tell?
 #
 # **Further reading.** Tromp and Taylor, *The game of Go* (1995): the rules in ten sentences.
 # Farnebäck, *GTP version 2* (draft 2, 2002): all commands. Zobrist, *A new hashing method with

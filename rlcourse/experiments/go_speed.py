@@ -50,7 +50,7 @@ def flood_boards(play: Play, rules: Rules, moves: Int[Tensor, "T B"]) -> Int[Ten
     stones = torch.zeros(num_boards, rules.size, rules.size, dtype=torch.int32)
     ko = torch.full((num_boards,), -1)
     for number, move in enumerate(moves):
-        color = torch.full((num_boards,), -1 if number % 2 else 1)
+        color = torch.full((num_boards,), -1 if number % 2 else 1, dtype=stones.dtype)
         stones, legal, ko = play(stones, color, move, ko)
         if not bool(legal.all()):
             board = int((~legal).nonzero()[0])

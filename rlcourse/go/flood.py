@@ -1,7 +1,7 @@
 """The rules of Go on B boards at once, written as one idea: grow a set of points until it stops.
 
 Source: the logical rules of Tromp and Taylor (1995), rules 3, 4, 7 and 10. These are the short
-functions that notebook 13 lets a learner write. `board.Go` plays the same rules hundreds of times
+functions that notebook 13 lets a learner write. `board.Go` plays the same rules several times
 faster, and remembers earlier positions; here only the simple ko rule is known.
 
     stones   [B, H, W] integers: +1 black, -1 white, 0 empty

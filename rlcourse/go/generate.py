@@ -1,10 +1,10 @@
 """Games of an engine against itself, for a data set: `python -m rlcourse.go.generate --help`.
 
 GNU Go plays both sides at one level. Each game begins with a few random stones: left alone, GNU Go
-plays the same few dozen games again and again. A game's seed is its number, so that it can be made
-again. GNU Go takes dead stones
-before it passes: the area on the final board is the result. Where the engine counts another score,
-as it may in a seki, the game is marked as disputed.
+repeats itself (LOG.md: 46 of 853 games were copies with 0 to 8 random stones). A game's seed is its
+number, so that it can be made again. GNU Go takes dead stones before it passes: the area on the
+final board is the result. Where the engine counts another score, as it may in a seki, the game is
+marked as disputed.
 
 Games go into files of `games_per_file`. A run that was interrupted goes on with the numbers that
 are missing.

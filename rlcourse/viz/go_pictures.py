@@ -83,13 +83,14 @@ def _pseudo_board(text: str) -> Board:
 
 
 def rules_of_capture() -> HTML:
-    """Four small boards on which a letter marks a move: capture, suicide, not suicide, ko."""
+    """Four small boards on which a letter marks a move: capture, suicide, not suicide, ko. The
+    titles say whose move it is, and leave the answer to the reader."""
     return row(
         [
-            drawn(".XX.\nXOO.\n.XX.\n....", letters={7: "a"}, title="a takes"),
-            drawn(".X..\nX.X.\n.X..\n....", letters={5: "b"}, title="b suicide"),
-            drawn(".OX.\nOOX.\nXX..\n....", letters={0: "c"}, title="c takes"),
-            drawn(_KO, letters={5: "d"}, title="d: a ko"),
+            drawn(".XX.\nXOO.\n.XX.\n....", letters={7: "a"}, title="Black plays a"),
+            drawn(".X..\nX.X.\n.X..\n....", letters={5: "b"}, title="White plays b"),
+            drawn(".OX.\nOOX.\nXX..\n....", letters={0: "c"}, title="Black plays c"),
+            drawn(_KO, letters={5: "d"}, title="White plays d"),
         ],
         unit=46.0,
     )
@@ -175,7 +176,7 @@ def nearest_distances(distances: Mapping[str, Tensor]) -> Figure:
         label = f"{name}: {float(values.float().median()):.0f} in the median"
         weights = np.full(len(values), 100.0 / len(values))
         ax.hist(values.numpy(), edges, weights=weights, color=PALETTE[role], alpha=0.8, label=label)
-    ax.set_xlabel("points that differ from the nearest other position")
+    ax.set_xlabel("points that differ")
     ax.set_ylabel("positions (%)")
     ax.set_title("How near is the nearest position?")
     ax.legend()

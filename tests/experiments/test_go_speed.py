@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rlcourse.experiments import go_speed
-from rlcourse.go.flood import play
+from rlcourse.go.flood import marked, play
 from rlcourse.go.rules import Rules
 
 RULES = Rules(5, 0.5)
@@ -15,6 +15,17 @@ def test_two_ways_to_play_the_same_games_end_alike():
     engine = go_speed.engine_boards(RULES, moves)
     assert torch.equal(engine, go_speed.flood_boards(play, RULES, moves))
     assert engine.abs().sum() > 0
+
+
+def test_a_way_may_write_colors_into_a_copy_of_its_boards():
+    moves = go_speed.random_moves(RULES, 2, 3, seed=1)
+
+    def writes(stones, color, point, ko):
+        new = stones.clone()
+        new[marked(point, stones)] = color
+        return new, torch.ones(2, dtype=torch.bool), ko
+
+    assert go_speed.flood_boards(writes, RULES, moves).abs().sum() == 6
 
 
 def test_a_way_that_refuses_a_legal_move_is_named():

@@ -43,6 +43,8 @@ def test_the_key_comes_back_with_the_position():
 def test_the_four_moves_are_marked():
     said = words(go_pictures.rules_of_capture())
     assert [word for word in said if len(word) == 1] == list("abcd")
+    titles = [word for word in said if len(word) > 1]
+    assert titles == ["Black plays a", "White plays b", "Black plays c", "White plays d"]
 
 
 def test_final_boards_and_games_are_drawn_as_they_were():

@@ -115,6 +115,7 @@ def answers(generator: torch.Generator) -> Iterator[Case]:
     yield "= PASS\n\n", 9
     yield "= resign\n\n", 9
     yield "?1 illegal move\n\n", 9
+    yield "?12 invalid color or coordinate\n\n", 19
     yield "? unacceptable size\n\n", 19
 
 
@@ -126,6 +127,22 @@ def a_flood_stops_at_walls(answer) -> None:
     if got != 3:
         raise CheckFailed(
             f"from the corner of a wall of 3 points it must reach these 3, here it reaches {got}"
+        )
+
+
+def a_flood_goes_the_longest_way(answer) -> None:
+    """To and fro over a board of 19x19, which no small fixed number of rounds walks."""
+    within = torch.zeros(1, 19, 19, dtype=torch.bool)
+    within[0, ::2] = True
+    within[0, 1::4, -1] = True
+    within[0, 3::4, 0] = True
+    seeds = torch.zeros_like(within)
+    seeds[0, 0, 0] = True
+    got = int(answer(seeds, within).sum())
+    if got != int(within.sum()):
+        raise CheckFailed(
+            f"a way that winds over a board of 19x19 has {int(within.sum())} points, here {got} of "
+            "them are reached: stop when nothing changes, not after a fixed number of steps"
         )
 
 
@@ -143,7 +160,9 @@ def a_snapback_takes_back_more(answer) -> None:
     stones = from_text(SNAPBACK.replace(".OXO.", "..XO."))[None]
     color, ko = -1, torch.tensor([-1])
     for point in (1, 0, 1):
-        stones, legal, ko = answer(stones, torch.tensor([color]), torch.tensor([point]), ko)
+        stones, legal, ko = answer(
+            stones, torch.tensor([color], dtype=stones.dtype), torch.tensor([point]), ko
+        )
         if not bool(legal):
             raise CheckFailed(
                 f"in a snapback every move is legal, here the one on point {point} is refused: "

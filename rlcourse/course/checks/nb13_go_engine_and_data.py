@@ -22,7 +22,7 @@ EXERCISES = (
         reference=flood.flood,
         cases=inputs.floods,
         mistakes=wrong.OF_FLOOD,
-        facts=(inputs.a_flood_stops_at_walls,),
+        facts=(inputs.a_flood_stops_at_walls, inputs.a_flood_goes_the_longest_way),
     ),
     Exercise(
         id="13.liberties",

@@ -72,6 +72,12 @@ def liberties_of_all_own(stones: Tensor, point: Tensor) -> Tensor:
     return (beside((stones == color) & (stones != 0)) & (stones == 0)).sum((1, 2))
 
 
+def liberties_of_empty_points(stones: Tensor, point: Tensor) -> Tensor:
+    start = marked(point, stones)
+    color = (stones * start).sum((1, 2))[:, None, None]
+    return (beside(flood(start, stones == color)) & (stones == 0)).sum((1, 2))
+
+
 def stones_in_chain(stones: Tensor, point: Tensor) -> Tensor:
     return _chain(stones, point).sum((1, 2))
 
@@ -227,6 +233,11 @@ OF_LIBERTIES = (
         "These are the liberties of all stones of that color: only the chain on `point` counts",
         liberties_of_all_own,
     ),
+    Mistake(
+        "Where the point is empty, color is 0 and the flood runs over empty points: keep only "
+        "stones, & (stones != 0)",
+        liberties_of_empty_points,
+    ),
     Mistake("These are the stones of the chain: count the empty points beside it", stones_in_chain),
 )
 
@@ -298,7 +309,9 @@ OF_SCORE = (
     ),
     Mistake("Only empty points are counted: under area scoring stones count too", territory_only),
     Mistake(
-        "Only stones are counted: add the empty points that one color alone reaches", stones_only
+        "Only stones are counted: add the empty points that one color alone reaches. The seeds of "
+        "a flood count only inside it, so start from beside(stones == 1)",
+        stones_only,
     ),
     Mistake(
         "Empty points that both colors reach count for Black here: they are nobody's",
@@ -319,6 +332,8 @@ OF_SCORE = (
 def read(answer: str, size: int, **changed) -> tuple[int | None, str]:
     """An answer to genmove, with one of the rules of reading it changed."""
     head, *words = answer.split()
+    if head[0] == "?" and "cut" in changed:
+        return None, answer[changed["cut"] :].strip()
     if head[0] == "?":
         return (None, " ".join([head[1:], *words]).strip() if "id" in changed else " ".join(words))
     vertex = words[0].upper()
@@ -370,5 +385,10 @@ OF_GTP = (
         "The number of the command is left in the refusal: it stands right after the ?, without a "
         "space",
         read_with(id=True),
+    ),
+    Mistake(
+        "The number of the command in a refusal may have two digits or more, and only one is cut "
+        "off here: split at spaces",
+        read_with(cut=2),
     ),
 )

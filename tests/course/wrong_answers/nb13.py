@@ -18,6 +18,13 @@ def flood_nine_rounds(seeds, within):
     return reached
 
 
+def flood_forty_rounds(seeds, within):
+    reached = seeds & within
+    for _ in range(40):
+        reached = reached | (beside(reached) & within)
+    return reached
+
+
 def flood_any_seed(seeds, within):
     reached = seeds
     while True:
@@ -92,6 +99,14 @@ def liberties_of_the_color(stones, point):
     color = stones.flatten(1).gather(1, point[:, None]).squeeze(1)
     own = (stones == color[:, None, None]) & (stones != 0)
     return (beside(own) & (stones == 0)).sum((1, 2))
+
+
+def liberties_of_nothing(stones, point):
+    color = stones.flatten(1).gather(1, point[:, None])[:, :, None]
+    reached = marked(point, stones)
+    for _ in range(stones[0].numel()):
+        reached = reached | (beside(reached) & (stones == color))
+    return (beside(reached) & (stones == 0)).sum((1, 2))
 
 
 def _alive(stones, side):
@@ -174,6 +189,14 @@ def score_of_stones(stones, komi):
     return stones.sum((1, 2)).float() - komi
 
 
+def score_with_seeds_outside(stones, komi):
+    empty = stones == 0
+    black, white = ((stones == color) & empty for color in (1, -1))
+    for _ in range(stones[0].numel()):
+        black, white = black | (beside(black) & empty), white | (beside(white) & empty)
+    return (stones + black.int() - white.int()).sum((1, 2)).float() - komi
+
+
 def score_for_white(stones, komi):
     owned = stones + _reach(stones, 1).int() - _reach(stones, -1).int()
     return komi - owned.sum((1, 2)).float()
@@ -249,6 +272,12 @@ def gtp_keeps_the_number(answer, size):
     return _move(answer, size, lambda row, col: (size - row) * size + col)
 
 
+def gtp_cuts_off_two_letters(answer, size):
+    if answer[0] == "?":
+        return None, answer[2:].strip()
+    return _move(answer, size, lambda row, col: (size - row) * size + col)
+
+
 def gtp_only_the_move(answer, size):
     return _move(answer, size, lambda row, col: (size - row) * size + col)[0]
 
@@ -257,6 +286,7 @@ WRONG = {
     "13.flood": (
         Wrong(flood_one_round, "one step of growing"),
         Wrong(flood_nine_rounds, "stops too early"),
+        Wrong(flood_forty_rounds, "fixed number of steps"),
         Wrong(flood_any_seed, "outside of `within`"),
         Wrong(flood_everywhere, "through walls"),
         Wrong(flood_endless, "still running"),
@@ -268,6 +298,7 @@ WRONG = {
         Wrong(liberties_with_enemies, "only empty ones"),
         Wrong(liberties_of_the_batch, "whole batch"),
         Wrong(liberties_as_mask, "shape"),
+        Wrong(liberties_of_nothing, "Where the point is empty"),
         Wrong(liberties_of_the_color, "only the chain"),
     ),
     "13.play": (
@@ -288,6 +319,7 @@ WRONG = {
         Wrong(score_plus_komi, "komi is White's"),
         Wrong(score_of_territory, "stones count too"),
         Wrong(score_of_stones, "Only stones"),
+        Wrong(score_with_seeds_outside, r"start from beside\(stones == 1\)"),
         Wrong(score_for_white, "White's view"),
         Wrong(score_of_the_batch, "whole batch"),
         Wrong(score_black_takes_all_it_reaches, "nobody's"),
@@ -301,6 +333,7 @@ WRONG = {
         Wrong(gtp_case_matters, "ValueError"),
         Wrong(gtp_pass_is_nothing, "pass is the move"),
         Wrong(gtp_keeps_the_number, "number of the command"),
+        Wrong(gtp_cuts_off_two_letters, "number of the command"),
         Wrong(gtp_only_the_move, "is wanted"),
     ),
 }
