@@ -25,7 +25,7 @@ def session(*lines: str, color: int = BLACK, player=first_point, rules: Rules = 
     """The game that came of typing these lines, and what was said."""
     sink = io.StringIO()
     source = io.StringIO("".join(line + "\n" for line in lines))
-    terminal = Terminal(Local("Robot", player, rules), rules, color, source, sink)
+    terminal = Terminal(Local("Robot", lambda seed: player, rules), rules, color, source, sink)
     return terminal.run(), sink.getvalue()
 
 
@@ -126,7 +126,7 @@ def test_a_cheat_is_named():
         def genmove(self, color):
             return 4
 
-    robot = Cheat("Robot", first_point, RULES)
+    robot = Cheat("Robot", lambda seed: first_point, RULES)
     terminal = Terminal(robot, RULES, BLACK, io.StringIO("b2\n"), io.StringIO())
     with pytest.raises(ValueError, match="Robot played the illegal move 4"):
         terminal.run()
