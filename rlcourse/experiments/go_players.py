@@ -4,6 +4,7 @@ This file may know all parts of the package, and so stands outside `go`.
 """
 
 from rlcourse.go.arena import Contestant, Local
+from rlcourse.go.board import game_seed
 from rlcourse.go.gtp import Engine, gnu_go_command
 from rlcourse.go.gtp_server import random_player
 from rlcourse.go.rules import Rules
@@ -18,7 +19,7 @@ def load_player(spec: str, rules: Rules, seed: int = 0) -> Contestant:
         spec: "random": legal moves at random; "gnugo" or "gnugo:LEVEL": GNU Go, at level 1 if none
             is given; "gtp:COMMAND": any engine that speaks GTP, by its command line.
         rules: of its games.
-        seed: of a random player.
+        seed: of a random player, which mixes it with the seed of each game.
 
     Raises:
         EngineError: the engine is not installed, or does not speak GTP.
@@ -26,7 +27,7 @@ def load_player(spec: str, rules: Rules, seed: int = 0) -> Contestant:
     """
     kind, _, rest = spec.partition(":")
     if spec == "random":
-        return Local("random", random_player(seed), rules)
+        return Local("random", lambda game: random_player(game_seed(seed, game or 0)), rules)
     if kind == "gnugo" and (rest or "1").isdecimal() and 1 <= int(rest or 1) <= 10:
         level = int(rest or 1)
         command = gnu_go_command(level, rules)

@@ -18,10 +18,9 @@ moves are masked by the rules; below it the model may try any.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -31,8 +30,8 @@ from torch import Tensor, nn
 from rlcourse.go.board import Go, Ongoing, State
 from rlcourse.go.mcts import Evaluation, Generators, Recurrent, Search, choose, search
 from rlcourse.go.notation import RESIGN
-
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from rlcourse.go.retrieved import Retrieve, Retrieved
+from rlcourse.nets.precision import FORWARD_PRECISIONS, mixed_precision
 
 
 class Model(Protocol):
@@ -52,18 +51,6 @@ class Model(Protocol):
         self, state: Float[Tensor, "B C_s H W"], action: Int[Tensor, " B"]
     ) -> Float[Tensor, "B C_s H W"]:
         """The state after a move."""
-
-
-class Retrieved(NamedTuple):
-    """What was found for B positions."""
-
-    input: tuple[Tensor, ...]  # a NamedTuple, as `represent` takes it: `inputs.NeighborInput`
-    ids: Int[Tensor, "B K"]  # of the stored positions; -1 where there is none
-    symmetry: Int[Tensor, "B K"] | None = None  # under which each resembles the board
-    distances: Float[Tensor, "B K"] | None = None
-
-
-Retrieve = Callable[[Go, State], Retrieved | None]
 
 
 @dataclass(frozen=True)
@@ -96,8 +83,8 @@ class Config:
             )
         if self.resign_below is not None and not -1 <= self.resign_below <= 0:
             raise ValueError(f"resign_below must lie in [-1, 0], got {self.resign_below}")
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
+        if self.precision not in FORWARD_PRECISIONS:
+            known = ", ".join(FORWARD_PRECISIONS)
             raise ValueError(f"precision must be one of {known}, got {self.precision!r}")
 
 
@@ -125,8 +112,8 @@ class SearchAgent:
 
     Args:
         model: on `device`, in the mode for evaluation.
-        retrieve: the neighbors of boards; None: the model's baseline. Where it has an attribute
-            `fingerprint`, that is a part of the agent's.
+        retrieve: the neighbors of boards, as `retrieve.FromDatabase` finds them; None: the model's
+            baseline. Its attribute `fingerprint` is a part of the agent's.
         config: see `Config`.
         generator: on the CPU, for noise and temperature; its seed is the seed of `moves`.
         device: of the model.
@@ -183,7 +170,7 @@ class SearchAgent:
             raise ValueError(f"the game on board {board} is over: leave it out (State.select)")
         generators = self.generator if generators is None else generators
         retrieved = None if self.retrieve is None else self.retrieve(go, state)
-        with self._precision():
+        with mixed_precision(self.config.precision, self.device):
             root = initial(self.model, *self._input(go, state, retrieved))
             legal, wins = self._considered(go, state, root.value)
             root = root._replace(legal=legal.to(root.logits.device))
@@ -205,11 +192,16 @@ class SearchAgent:
         """Of the weights, the settings and the retrieval, but not of the seed.
 
         Raises:
-            TypeError: the model is no `nn.Module`, and has no weights to hash.
+            TypeError: the model is no `nn.Module`, and has no weights to hash; or the retrieval
+                has no fingerprint.
         """
-        database = getattr(self.retrieve, "fingerprint", "retrieval")
+        if self.retrieve is not None and not hasattr(self.retrieve, "fingerprint"):
+            raise TypeError(
+                "the retrieval has no fingerprint: give it that attribute, a string that changes"
+                " with what it finds, or use retrieve.FromDatabase"
+            )
         parts = [weights_fingerprint(self.model), repr(self.config)]
-        parts.append("" if self.retrieve is None else str(database))
+        parts.append("" if self.retrieve is None else str(self.retrieve.fingerprint))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def _input(
@@ -220,10 +212,6 @@ class SearchAgent:
         if retrieved is None:
             return planes, None
         return planes, retrieved.input._make(part.to(self.device) for part in retrieved.input)
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        dtype = PRECISIONS[self.config.precision]
-        return torch.autocast(self.device.type, dtype) if dtype else nullcontext()
 
     def _considered(
         self, go: Go, state: State, value: Tensor

@@ -1,11 +1,13 @@
 """Matches: paired games with swapped colors, the win rate with its interval, Elo, and every game.
 
 Both games of a pair begin with the same random opening, so that an opening that favors a color
-favors each player once. A drawn game counts as half a win.
+favors each player once. A drawn game counts as half a win. No opening is that of a game of
+`generate` or of `selfplay`: nobody has learned from the games of a match.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,15 +15,21 @@ from typing import NamedTuple, Protocol
 import torch
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import Go, Player, State, random_opening
+from rlcourse.go.board import Go, Player, game_seed, random_opening
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import BLACK, Rules
 from rlcourse.go.sgf import to_sgf
+from rlcourse.run.files import exclusively
+
+LOCK = ".lock"
 
 
 class Contestant(Protocol):
-    """Somebody who plays; an `Engine` is one."""
+    """Somebody who plays; an `Engine` is one.
+
+    A `fingerprint`, if there is one, tells players apart who play otherwise under one name.
+    """
 
     name: str
 
@@ -38,25 +46,52 @@ class Local:
 
     Args:
         name: for records.
-        player: chooses a move on a board.
+        make_player: gives who chooses the moves of a game, by the game's seed; a player who draws
+            random numbers plays the same game by the same seed then.
         rules: of the games.
     """
 
-    def __init__(self, name: str, player: Player, rules: Rules) -> None:
-        self.name, self._player, self._go = name, player, Go(rules)
+    def __init__(
+        self, name: str, make_player: Callable[[int | None], Player], rules: Rules
+    ) -> None:
+        self.name, self._make_player, self._go = name, make_player, Go(rules)
         self.new_game()
 
+    @property
+    def fingerprint(self) -> str | None:
+        """That of the player, if it has one."""
+        return getattr(self._player, "fingerprint", None)
+
     def new_game(self, seed: int | None = None) -> None:
-        self._state: State = self._go.new(1)
+        self._player, self._state = self._make_player(seed), self._go.new(1)
 
     def play(self, color: int, move: int) -> None:
+        """Puts a move on the board.
+
+        Raises:
+            ValueError: the other color is to move.
+        """
+        self._check_turn(color)
         self._go.step_(self._state, torch.tensor([move]))
 
     def genmove(self, color: int) -> int:
+        """The player's move.
+
+        Raises:
+            ValueError: the other color is to move.
+        """
+        self._check_turn(color)
         move = self._player(self._go, self._state.clone())
         if move != RESIGN:
             self.play(color, move)
         return move
+
+    def _check_turn(self, color: int) -> None:
+        if color != int(self._state.to_play):
+            raise ValueError(
+                f"{self.name}: color {color} (black is {BLACK}) is not to move: moves are told in"
+                " turn, and new_game begins again"
+            )
 
 
 class Interval(NamedTuple):
@@ -133,6 +168,7 @@ def play_match(
     folder: Path,
     *,
     stones: tuple[int, int] = (4, 8),
+    seed: int = 0,
     progress: bool = True,
 ) -> Match:
     """Plays the games that are missing in `folder`, and counts all.
@@ -146,41 +182,88 @@ def play_match(
         folder: receives match.games and an SGF file for each game. A match that was interrupted
             goes on from there.
         stones: fewest and most random stones of an opening.
+        seed: of the openings and of the players; another seed gives another match.
         progress: draw a progress bar.
 
     Raises:
-        ValueError: a player made an illegal move, or the folder holds another match.
+        BlockingIOError: another process plays a match in the folder.
+        ValueError: a player made an illegal move, or the folder holds another match: one of other
+            players, rules, stones or seed.
     """
-    record = MatchRecord((one.name, other.name), rules, folder, stones)
-    with record.bar(num_pairs, progress) as bar:
-        for number in record.missing(num_pairs):
-            black, white = (one, other) if number % 2 == 0 else (other, one)
-            record.save(play_game(black, white, rules, number, record.opening(number)))
-            bar.update()
-    return record.match(num_pairs)
+    with MatchRecord.open((one, other), rules, folder, stones, seed) as record:
+        with record.bar(num_pairs, progress) as bar:
+            for number in record.missing(num_pairs):
+                black, white = (one, other) if number % 2 == 0 else (other, one)
+                opening = record.opening(number)
+                record.save(play_game(black, white, rules, number, opening, seed))
+                bar.update()
+        return record.match(num_pairs)
+
+
+class Named(Protocol):
+    """What a record says of a player, beside the fingerprint if there is one."""
+
+    name: str
 
 
 class MatchRecord:
-    """The folder of a match: match.games, and an SGF file for each game.
+    """The folder of a match: match.games, and an SGF file for each game. See `open`.
 
     Args:
-        names: of the two players.
+        players: the two.
         rules: of the games.
         folder: is made if need be; a match that is there already goes on.
         stones: fewest and most random stones of an opening.
+        seed: of the openings, not negative.
 
     Raises:
-        ValueError: the folder holds another match.
+        ValueError: the folder holds another match, or for a negative seed.
     """
 
     def __init__(
-        self, names: tuple[str, str], rules: Rules, folder: Path, stones: tuple[int, int]
+        self,
+        players: tuple[Named, Named],
+        rules: Rules,
+        folder: Path,
+        stones: tuple[int, int],
+        seed: int = 0,
     ) -> None:
-        self._names, self._rules, self._folder, self._stones = names, rules, folder, stones
-        about = {"one": names[0], "other": names[1], "stones": list(stones)}
+        if seed < 0:
+            raise ValueError(f"seed must not be negative, got {seed}")
+        self._names = (players[0].name, players[1].name)
+        self._rules, self._folder, self._stones, self._seed = rules, folder, stones, seed
+        about = {
+            "one": self._names[0],
+            "other": self._names[1],
+            "fingerprints": [getattr(player, "fingerprint", None) for player in players],
+            "superko": rules.superko,
+            "max_moves": rules.longest,
+            "stones": list(stones),
+            "seed": seed,
+        }
         path = folder / "match.games"
         self._file = GameFile.open_or_create(path, rules.size, rules.komi, about)
         self._games = {game.number: game for game in self._file}
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        players: tuple[Named, Named],
+        rules: Rules,
+        folder: Path,
+        stones: tuple[int, int],
+        seed: int = 0,
+    ) -> Iterator["MatchRecord"]:
+        """Yields the record, and holds the folder against other processes meanwhile.
+
+        Raises:
+            BlockingIOError: another process plays a match there.
+            ValueError: see the class.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with exclusively(folder / LOCK):
+            yield cls(players, rules, folder, stones, seed)
 
     def missing(self, num_pairs: int) -> list[int]:
         """The games that are still to be played."""
@@ -188,7 +271,10 @@ class MatchRecord:
 
     def opening(self, number: int) -> list[int]:
         """The random moves at the start of a game, the same for both games of a pair."""
-        return random_opening(self._rules, number // 2, *self._stones)
+        # `generate` has those below 1 << 32, `selfplay` has even factors. Not << 32: Python's
+        # generator begins alike for some seeds of one word and of two, 2 and (1 << 32) + 2 for one.
+        which = ((2 * self._seed + 1) << 64) + number // 2
+        return random_opening(self._rules, which, *self._stones)
 
     def save(self, game: Game) -> None:
         """Writes a game that has ended."""
@@ -209,9 +295,14 @@ class MatchRecord:
 
 
 def play_game(
-    black: Contestant, white: Contestant, rules: Rules, number: int, opening: list[int]
+    black: Contestant,
+    white: Contestant,
+    rules: Rules,
+    number: int,
+    opening: list[int],
+    seed: int = 0,
 ) -> Game:
-    """One game; `number` is also its seed.
+    """One game; seed and number give the players their seed (`game_seed`).
 
     Raises:
         ValueError: a player made an illegal move.
@@ -219,7 +310,7 @@ def play_game(
     go, color, moves = Go(rules), BLACK, []
     state = go.new(1)
     for player in (black, white):
-        player.new_game(seed=number + 1)
+        player.new_game(seed=game_seed(seed, number))
     while not bool(go.is_over(state)):
         mover, waiting = (black, white) if color == BLACK else (white, black)
         if len(moves) < len(opening):

@@ -20,7 +20,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from rlcourse.go.arena import Match, MatchRecord
-from rlcourse.go.board import Go, Ongoing, Player, State
+from rlcourse.go.board import Go, Ongoing, Player, State, game_seed
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import Game
 from rlcourse.go.rules import BLACK, Rules
@@ -46,6 +46,11 @@ class OneByOne:
     def __init__(self, name: str, player: Player) -> None:
         self.name, self._player = name, player
 
+    @property
+    def fingerprint(self) -> str | None:
+        """That of the player, if it has one."""
+        return getattr(self._player, "fingerprint", None)
+
     def moves(self, go: Go, state: State, games: Sequence[Ongoing]) -> Int[Tensor, " B"]:
         boards = (state.select(torch.tensor([i])) for i in range(state.num_boards))
         return torch.tensor([self._player(go, board) for board in boards])
@@ -60,6 +65,7 @@ def play_batch_match(
     *,
     num_parallel: int = 64,
     stones: tuple[int, int] = (4, 8),
+    seed: int = 0,
     progress: bool = True,
 ) -> Match:
     """Plays the games that are missing in `folder`, and counts all.
@@ -71,27 +77,34 @@ def play_batch_match(
         folder: receives match.games and an SGF file for each game, as from `arena.play_match`.
         num_parallel: games of a wave; a pool of engines needs as many engines.
         stones: fewest and most random stones of an opening.
+        seed: of the openings and of engines; another seed gives another match.
         progress: draw a progress bar.
 
     Raises:
+        BlockingIOError: another process plays a match in the folder.
         ValueError: a player made an illegal move, the folder holds another match, or
             num_parallel < 1.
     """
     if num_parallel < 1:
         raise ValueError(f"num_parallel must be at least 1, got {num_parallel}")
-    record, go = MatchRecord((one.name, other.name), rules, folder, stones), Go(rules)
-    with record.bar(num_pairs, progress) as bar:
-        missing = record.missing(num_pairs)
-        for start in range(0, len(missing), num_parallel):
-            openings = {n: record.opening(n) for n in missing[start : start + num_parallel]}
-            for game in play_wave(one, other, go, openings):
-                record.save(game)
-                bar.update()
-    return record.match(num_pairs)
+    go = Go(rules)
+    with MatchRecord.open((one, other), rules, folder, stones, seed) as record:
+        with record.bar(num_pairs, progress) as bar:
+            missing = record.missing(num_pairs)
+            for start in range(0, len(missing), num_parallel):
+                openings = {n: record.opening(n) for n in missing[start : start + num_parallel]}
+                for game in play_wave(one, other, go, openings, seed):
+                    record.save(game)
+                    bar.update()
+        return record.match(num_pairs)
 
 
 def play_wave(
-    one: BatchContestant, other: BatchContestant, go: Go, openings: dict[int, list[int]]
+    one: BatchContestant,
+    other: BatchContestant,
+    go: Go,
+    openings: dict[int, list[int]],
+    seed: int = 0,
 ) -> Iterator[Game]:
     """Games at once, each yielded when it ends.
 
@@ -99,11 +112,14 @@ def play_wave(
         one, other: the players. `one` is black in games of even number.
         go: the rules.
         openings: the number of each game, and its moves that no player chooses.
+        seed: of the match.
 
     Raises:
         ValueError: a player made an illegal move.
     """
-    games = [Ongoing(number, slot, []) for slot, number in enumerate(openings)]
+    games = [
+        Ongoing(number, slot, [], game_seed(seed, number)) for slot, number in enumerate(openings)
+    ]
     wave = _Wave(go, go.new(len(games)), games, openings, (one, other))
     color = BLACK
     while wave.games:
@@ -178,9 +194,9 @@ class _Wave:
         return moves
 
     def _ended(self, board: int, margin: float, resigned: bool) -> Game:
-        number, _, moves = self.games[board]
-        opening = len(self.openings[number])
-        return Game(number, tuple(moves), margin, resigned, opening)
+        game = self.games[board]
+        opening = len(self.openings[game.number])
+        return Game(game.number, tuple(game.moves), margin, resigned, opening)
 
     def _keep_(self, keep: Tensor) -> None:
         if not bool(keep.all()):

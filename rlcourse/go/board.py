@@ -289,6 +289,18 @@ class Ongoing(NamedTuple):
     number: int  # of the game
     slot: int  # its place among the games played at once, kept until it ends
     moves: list[int]  # played so far, the opening included
+    seed: int = 0  # of the game, for an engine that draws random numbers
+
+
+def game_seed(seed: int, number: int) -> int:
+    """The seed of a game for an engine, from that of a match and the game's number; 31 bits.
+
+    Raises:
+        ValueError: a negative number.
+    """
+    if min(seed, number) < 0:
+        raise ValueError(f"seed and number must not be negative, got {seed} and {number}")
+    return random.Random(f"game {seed} {number}").getrandbits(31)
 
 
 def random_opening(rules: Rules, number: int, least: int, most: int) -> list[int]:

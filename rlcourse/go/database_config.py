@@ -90,7 +90,7 @@ def chosen(
 ) -> Int[Tensor, " N"]:
     """The positions from `start` to `stop` that are stored, ascending, without some sources."""
     mask = torch.zeros(len(positions), dtype=torch.bool)
-    mask[positions.of_split(*config.splits)] = True
+    mask[positions.of_split(*config.splits, sources=config.expert_sources)] = True
     if config.fraction < 1:
         mask &= rank_of(positions.games, config.seed) < config.fraction
     mask |= ~torch.isin(positions.sources, torch.tensor(config.expert_sources))

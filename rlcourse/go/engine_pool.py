@@ -58,6 +58,11 @@ class EnginePool:
         self.name = self._engines[0].name
         self._threads = num_threads or num_engines
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the command."""
+        return self._engines[0].fingerprint
+
     def moves(self, go: Go, state: State, games: Sequence[Ongoing]) -> Int[Tensor, " B"]:
         """The move of each game's engine, or `RESIGN`.
 
@@ -94,7 +99,7 @@ class EnginePool:
         engine, told = self._engines[game.slot], self._told[game.slot]
         held, self._games[game.slot] = self._games[game.slot], None  # what an error would leave
         if held != game.number or game.moves[: len(told)] != told:
-            engine.new_game(seed=game.number + 1)
+            engine.new_game(seed=game.seed)
             told.clear()
         for move in game.moves[len(told) :]:
             engine.play(_color(len(told)), move)

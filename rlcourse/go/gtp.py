@@ -7,6 +7,7 @@ The engine is a program of its own. Whatever it does, a call here comes back: wi
 with an `EngineError` that says which engine failed at which command.
 """
 
+import hashlib
 import queue
 import shlex
 import shutil
@@ -98,6 +99,11 @@ class Engine:
         except EngineError:
             self.close()
             raise
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the command."""
+        return hashlib.sha256("\0".join(self.command).encode()).hexdigest()[:16]
 
     def send(self, command: str) -> str:
         """One command; returns the answer without its "=".

@@ -23,7 +23,8 @@ Games are replayed on all cores. Where these have other work too, set OMP_WAIT_P
 the first import: threads that spin while they wait cost more than the replay.
 
 **Deviations.** The halves of the paper, by game and drawn at random, are those of even and of odd
-game numbers (`half_of`).
+game numbers (`half_of`). One game in ten is for tests, always of odd number: of the others 5 in 9
+lie in one half, and 4 in 9 in the other.
 """
 
 import hashlib
@@ -165,8 +166,12 @@ class Positions:
         makings = {shard.about.making for shard in self._content[0]}
         return {making for making in makings if making.source == source}
 
-    def of_split(self, *splits: str) -> Int[Tensor, " M"]:
+    def of_split(self, *splits: str, sources: tuple[int, ...] = (0,)) -> Int[Tensor, " M"]:
         """The ids of positions of the games whose `split_of` is among `splits`, in order.
+
+        Args:
+            splits: of `SPLITS`.
+            sources: only their games; by default those of the first set, the expert's.
 
         Raises:
             ValueError: for a split that does not exist, or none at all.
@@ -174,8 +179,8 @@ class Positions:
         if not splits or not set(splits) <= set(SPLITS):
             raise ValueError(f"splits must be some of {SPLITS}, got {splits}")
         masks = [
-            np.repeat([split_of(number) in splits for number in shard.table["number"]],
-                      shard.counts).astype(bool)
+            np.repeat([shard.about.making.source in sources and split_of(number) in splits
+                       for number in shard.table["number"]], shard.counts).astype(bool)
             for shard in self._content[0]
         ]  # fmt: skip
         return torch.from_numpy(np.concatenate([np.zeros(0, bool), *masks]).nonzero()[0])

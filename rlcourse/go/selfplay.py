@@ -4,19 +4,19 @@ As in AlphaZero (Silver et al. 2018): both sides search, with Dirichlet noise at
 drawn by temperature at first, so that the games differ; those are settings of the agent. Games go
 into a file of records, which says with which agent and seed they were made.
 
-**Repeatable.** The batch has `num_parallel` rows for good. Game g is played in row g mod
-num_parallel, after the row's earlier games; a row whose games are played shows an empty board that
-nobody moves on. All random numbers come from (seed, game, move). So a game depends on nothing
-but its number and the settings, as long as a network treats the rows of a batch alike, and a run
-that was interrupted makes the same games as one that was not.
+**Repeatable.** The batch has `num_parallel` rows for good. Game g is played in row
+(g - first_number) mod num_parallel, after the row's earlier games; a row whose games are played
+shows an empty board that nobody moves on. All random numbers come from (seed, game, move). So a
+game depends on nothing but its number and the settings, as long as a network treats the rows of a
+batch alike, and a run that was interrupted makes the same games as one that was not.
 
-**Deviations.** No game is exempt from resignation, if the agent resigns.
+**Deviations.** No game is exempt from resignation, if the agent resigns. Openings of random stones
+are none of the paper's; where they are asked for, no game of `generate` or of a match has them.
 """
 
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +26,7 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import Go, Ongoing, State, random_opening
+from rlcourse.go.board import Go, Ongoing, State, game_seed, random_opening
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import Rules
@@ -175,18 +175,19 @@ class _Rows:
         self._live[row] = bool(self._queues[row])
         if self._live[row]:
             number, stones = self._queues[row].pop(), (config.least_random, config.most_random)
-            opening = random_opening(config.rules, (config.seed << 32) + number, *stones)
+            which = ((2 * config.seed + 2) << 64) + number  # see `arena`: others than there
+            opening = random_opening(config.rules, which, *stones)
             for move in opening:
                 self._go.step_(fresh, torch.tensor([move]))
-            self._games[row] = Ongoing(number, row, opening)
+            self._games[row] = Ongoing(number, row, opening, game_seed(config.seed, number))
             self._openings[row] = len(opening)
         else:
             self._games[row] = self._games[row]._replace(moves=[])
         self._state.put_(torch.tensor([row]), fresh)
 
     def _ended_(self, row: int, margin: float, resigned: bool) -> Game:
-        number, _, moves = self._games[row]
-        game = Game(number, tuple(moves), margin, resigned, self._openings[row])
+        number, moves = self._games[row].number, tuple(self._games[row].moves)
+        game = Game(number, moves, margin, resigned, self._openings[row])
         self._begin_(row)
         return game
 
@@ -207,12 +208,18 @@ def find_loader(name: str) -> Callable[..., Agent]:
     """The function "package.module:function" that makes the agent for the command line.
 
     Raises:
+        ImportError: its module fails to import something else.
         ValueError: there is none of that name.
     """
-    module, colon, function = name.partition(":")
-    with suppress(ImportError, ValueError):
-        found = getattr(importlib.import_module(module), function, None)
-        if colon and callable(found):
+    module, _, function = name.partition(":")
+    if all(part.isidentifier() for part in (*module.split("."), function)):
+        try:
+            found = getattr(importlib.import_module(module), function, None)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise  # the module is there, and what it imports is not
+            found = None
+        if callable(found):
             return found
     raise ValueError(f"{name!r} names no function: give package.module:function")
 

@@ -45,8 +45,10 @@ class Report:
         return "\n".join(lines)
 
 
-def to_sgf(game: Game, size: int, komi: float, black: str = "", white: str = "") -> bytes:
-    """A game as a file that any Go program opens.
+def to_sgf(
+    game: Game, size: int, komi: float, black: str = "", white: str = "", *, finished: bool = True
+) -> bytes:
+    """A game as a file that any Go program opens; without a result if it is not finished.
 
     Raises:
         ValueError: for a move off the board.
@@ -54,7 +56,8 @@ def to_sgf(game: Game, size: int, komi: float, black: str = "", white: str = "")
     tree = sgf.Sgf_game(size=size)
     root = tree.get_root()
     root.set("KM", komi)
-    root.set("RE", result_text(game.margin, game.resigned))
+    if finished:
+        root.set("RE", result_text(game.margin, game.resigned))
     for name, player in (("PB", black), ("PW", white)):
         if player:
             root.set(name, player)

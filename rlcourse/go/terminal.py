@@ -7,6 +7,7 @@ from typing import IO, Protocol
 import torch
 
 from rlcourse.go.board import Go, State
+from rlcourse.go.gtp import EngineError
 from rlcourse.go.notation import RESIGN, board_text, move_of, result_text, vertex_of
 from rlcourse.go.records import Game
 from rlcourse.go.rules import BLACK, Rules
@@ -64,6 +65,7 @@ class Terminal:
         self._states: list[State] = [self._go.new(1)]
         self._moves: list[int] = []
         self._resigned: int | None = None  # the color that gave up
+        self._failure: EngineError | None = None  # of the opponent
         self._commands: dict[str, Callable[..., None]] = {
             "undo": self._undo,
             "resign": lambda: self._resign(self._color),
@@ -75,23 +77,25 @@ class Terminal:
     def run(self) -> Game | None:
         """Plays until the person leaves. Returns the game, or None if it did not end.
 
+        Where the opponent fails, the person is told and may save what was played.
+
         Raises:
-            EngineError: the opponent failed.
+            EngineError: the opponent failed, and the person left a game that did not end.
             ValueError: the opponent made an illegal move.
         """
         self._opponent.new_game(self._seed)
         you = f"{_name(self._color)} ({_letter(self._color)})"
         self._say(f"You are {you} against {self._opponent.name}. Type help for help.")
-        self._let_opponent_move()
-        self._draw()
+        self._guarded(self._begin)
         while True:
-            self._write("> " if self._is_over else f"{_letter(self._color)} > ")
+            stopped = self._is_over or self._failure is not None
+            self._write("> " if stopped else f"{_letter(self._color)} > ")
             line = self._source.readline()
             words = line.split()
-            if not line or words in (["quit"], ["exit"]):
-                return self._game() if self._is_over else None
+            if not line or line.strip().lower() in ("quit", "exit"):
+                return self._left()
             if words:
-                self._obey(*words)
+                self._guarded(self._obey, *words)
 
     @property
     def _state(self) -> State:
@@ -100,6 +104,23 @@ class Terminal:
     @property
     def _is_over(self) -> bool:
         return self._resigned is not None or bool(self._go.is_over(self._state))
+
+    def _begin(self) -> None:
+        self._let_opponent_move()
+        self._draw()
+
+    def _left(self) -> Game | None:
+        if self._failure is not None and not self._is_over:
+            raise self._failure
+        return self._game() if self._is_over else None
+
+    def _guarded(self, action: Callable[..., None], *words: str) -> None:
+        """Does it; a failure of the opponent ends the play and not the session."""
+        try:
+            action(*words)
+        except EngineError as error:
+            self._failure = error
+            self._say(f"{error}\n{self._opponent.name} cannot go on: save FILE, or quit.")
 
     def _obey(self, word: str, *rest: str) -> None:
         command = self._commands.get(word.lower())
@@ -114,6 +135,9 @@ class Terminal:
         if self._is_over:
             self._say("The game is over: save FILE, undo, or quit.")
             return
+        if self._failure is not None:
+            self._say(f"{self._opponent.name} cannot go on: save FILE, or quit.")
+            return
         try:
             move = move_of(text, self._go.rules.size)
         except ValueError as error:
@@ -122,8 +146,8 @@ class Terminal:
         if not bool(self._state.legal[0, move]):
             self._say(self._why_illegal(move))
             return
+        self._push(move)  # first, so that it can be saved if the opponent fails
         self._opponent.play(self._color, move)
-        self._push(move)
         self._let_opponent_move()
         self._draw()
 
@@ -160,6 +184,9 @@ class Terminal:
 
     def _undo(self) -> None:
         """Back to the person's last turn; only a resignation is taken back alone."""
+        if self._failure is not None:
+            self._say(f"{self._opponent.name} cannot go on: save FILE, or quit.")
+            return
         if self._resigned is not None and int(self._state.to_play) == self._color:
             self._resigned = None
             self._draw()
@@ -182,15 +209,15 @@ class Terminal:
         if self._is_over:
             self._say(f"The game is over: {self._result()}. Type save FILE, undo or quit.")
 
-    def _save(self, *names: str) -> None:
-        path = Path(" ".join(names) or "game.sgf")
-        if self._is_over:
-            game, rules = self._game(), self._go.rules
-            players = {self._color: "you", -self._color: self._opponent.name}
-            content = to_sgf(game, rules.size, rules.komi, players[BLACK], players[-BLACK])
-        else:
+    def _save(self, *words: str) -> None:
+        path = Path(" ".join(words) or "game.sgf")
+        if not self._is_over and self._failure is None:
             self._say("The game has not ended: play on, or resign, and save it then.")
             return
+        game, rules = self._game(), self._go.rules
+        players = {self._color: "you", -self._color: self._opponent.name}
+        names = players[BLACK], players[-BLACK]
+        content = to_sgf(game, rules.size, rules.komi, *names, finished=self._is_over)
         try:
             write_whole(path, content)
         except OSError as error:

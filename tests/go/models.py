@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rlcourse.go.agent import Retrieved
 from rlcourse.go.board import Go, State
+from rlcourse.go.retrieved import Retrieved
 from rlcourse.go.rules import NUM_PLANES
 
 

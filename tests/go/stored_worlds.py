@@ -45,8 +45,9 @@ class Boards:
         data = b"".join(column.numpy().tobytes() for column in columns)
         return hashlib.sha256(data).hexdigest()
 
-    def of_split(self, *splits):
-        return torch.tensor([split_of(int(game)) in splits for game in self.games]).nonzero()[:, 0]
+    def of_split(self, *splits, sources=(0,)):
+        mask = torch.tensor([split_of(int(game)) in splits for game in self.games])
+        return (mask & torch.isin(self.sources, torch.tensor(sources))).nonzero()[:, 0]
 
     def batch(self, ids):
         planes = self.planes[ids]

@@ -188,14 +188,18 @@ def test_the_fingerprint_is_of_weights_settings_and_retrieval():
         SearchAgent(Tiny(SIZE), Shouts(), settled(4)),
     ]
     assert len({plain, *(agent.fingerprint for agent in others)}) == 4
+    unnamed = SearchAgent(Tiny(SIZE), lambda go, state: None, settled(4))
+    with pytest.raises(TypeError, match=r"no fingerprint: give it that .* retrieve.FromDatabase"):
+        _ = unnamed.fingerprint
     with pytest.raises(TypeError, match=r"a Prefers is no nn.Module"):
         weights_fingerprint(Prefers([0.0]))
 
 
-def test_half_precision_plays_too():
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_plays_too(precision):
     go, state = boards([], [12])
     full = SearchAgent(Tiny(SIZE), None, settled(8)).act(go, state)
-    half = SearchAgent(Tiny(SIZE), None, settled(8, precision="bfloat16")).act(go, state)
+    half = SearchAgent(Tiny(SIZE), None, settled(8, precision=precision)).act(go, state)
     assert half.visits.sum(1).tolist() == [8, 8]
     assert not torch.equal(half.prior, full.prior)
     torch.testing.assert_close(half.prior, full.prior, atol=0.05, rtol=0.0)

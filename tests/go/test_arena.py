@@ -4,13 +4,23 @@ import math
 
 import pytest
 
-from rlcourse.go.arena import Local, Match, elo_difference, play_game, play_match, wilson_interval
-from rlcourse.go.board import Go, random_opening
+from rlcourse.go.arena import (
+    LOCK,
+    Local,
+    Match,
+    MatchRecord,
+    elo_difference,
+    play_game,
+    play_match,
+    wilson_interval,
+)
+from rlcourse.go.board import Go, Player, game_seed, random_opening
 from rlcourse.go.gtp_server import random_player
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import GameFile
-from rlcourse.go.rules import Rules
+from rlcourse.go.rules import BLACK, WHITE, Rules
 from rlcourse.go.sgf import read_sgf
+from rlcourse.run.files import exclusively
 
 RULES = Rules(5, 2.5)
 
@@ -39,8 +49,16 @@ def fills(go: Go, state) -> int:
     return int(legal[0]) if len(legal) and int(state.num_passes) == 0 else go.rules.num_points
 
 
+def local(name: str, player: Player, rules: Rules = RULES) -> Local:
+    return Local(name, lambda seed: player, rules)
+
+
+def seeded(seed: int | None) -> Player:
+    return random_player(seed or 0)
+
+
 def test_a_match_is_paired_stored_and_gone_on_with(tmp_path):
-    one, other = Local("filler", fills, RULES), Local("random", random_player(0), RULES)
+    one, other = local("filler", fills), Local("random", seeded, RULES)
     play_match(one, other, RULES, 1, tmp_path, stones=(1, 3), progress=False)
     first = list(GameFile.open(tmp_path / "match.games"))
     match = play_match(one, other, RULES, 3, tmp_path, stones=(1, 3), progress=False)
@@ -60,17 +78,90 @@ def test_a_match_is_paired_stored_and_gone_on_with(tmp_path):
         play_match(other, one, RULES, 1, tmp_path, progress=False)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"stones": (2, 3)},
+        {"rules": Rules(5, 2.5, superko=False)},
+        {"rules": Rules(5, 2.5, max_moves=10)},
+        {"rules": Rules(5, 3.5)},
+        {"mark": "of other weights"},
+    ],
+)
+def test_a_folder_refuses_another_match(tmp_path, changes):
+    class Marked:
+        name, fingerprint = "marked", changes.get("mark", "of weights")
+
+    def record(rules=RULES, stones=(1, 3), seed=0, mark="of weights"):
+        marked = Marked()
+        marked.fingerprint = mark
+        return MatchRecord((marked, local("filler", fills)), rules, tmp_path, stones, seed)
+
+    record()
+    record(rules=Rules(5, 2.5, max_moves=75))  # the same rules, said otherwise
+    with pytest.raises(ValueError, match="choose another folder"):
+        record(**changes)
+
+
+def test_a_folder_is_for_one_process(tmp_path):
+    players = local("filler", fills), local("other", fills)
+    with exclusively(tmp_path / LOCK), pytest.raises(BlockingIOError, match="held by another"):
+        play_match(*players, RULES, 1, tmp_path, stones=(1, 3), progress=False)
+
+
+def test_the_openings_of_matches_are_nobodys_training_games(tmp_path):
+    rules, players = Rules(9), (local("one", fills), local("other", fills))
+    match = MatchRecord(players, rules, tmp_path / "0", (4, 8))
+    found = [match.opening(2 * pair) for pair in range(200)]
+    assert found == [match.opening(2 * pair + 1) for pair in range(200)]
+    assert not any(found[i] == random_opening(rules, i, 4, 8) for i in range(200))
+    other = MatchRecord(players, rules, tmp_path / "1", (4, 8), seed=1)
+    assert not any(found[i] == other.opening(2 * i) for i in range(200))
+    with pytest.raises(ValueError, match="seed must not be negative, got -1"):
+        MatchRecord(players, rules, tmp_path / "2", (4, 8), seed=-1)
+
+
+def test_games_have_seeds_of_their_own():
+    seeds = {game_seed(seed, number) for seed in range(3) for number in range(300)}
+    assert len(seeds) == 900
+    assert min(seeds) >= 0 < max(seeds) < 2**31  # as GNU Go takes them
+    assert not seeds & set(range(1, 30_001))  # those of `generate`
+    with pytest.raises(ValueError, match="must not be negative, got 0 and -1"):
+        game_seed(0, -1)
+
+
+def test_a_random_players_game_depends_on_its_seed_only():
+    players = Local("one", seeded, RULES), Local("other", seeded, RULES)
+    games = [play_game(*players, RULES, 7, [12], seed) for seed in (3, 4, 3)]
+    assert games[0] == games[2] != games[1]
+    assert play_game(*players, RULES, 8, [12], 3).moves != games[0].moves
+
+
+def test_a_player_out_of_turn_is_refused():
+    player = local("filler", fills)
+    for wrong in (lambda: player.genmove(WHITE), lambda: player.play(WHITE, 3)):
+        with pytest.raises(ValueError, match="filler: color -1 .* is not to move"):
+            wrong()
+    player.play(BLACK, 3)
+    with pytest.raises(ValueError, match="color 1 .* is not to move"):
+        player.play(BLACK, 4)
+    player.new_game()
+    player.play(BLACK, 4)
+
+
 def test_resignation_and_cheating():
-    resigns = Local("resigns", lambda go, state: RESIGN, RULES)
-    game = play_game(Local("filler", fills, RULES), resigns, RULES, 4, [])
+    resigns = local("resigns", lambda go, state: RESIGN)
+    game = play_game(local("filler", fills), resigns, RULES, 4, [])
     assert (game.resigned, game.margin, len(game.moves)) == (True, 0.5, 1)
 
     class Cheat(Local):
         def genmove(self, color):
             return 12
 
+    cheats = [Cheat("cheat", lambda seed: fills, RULES) for _ in range(2)]
     with pytest.raises(ValueError, match="cheat played the illegal move 12 in game 0"):
-        play_game(Cheat("cheat", fills, RULES), Cheat("cheat", fills, RULES), RULES, 0, [])
+        play_game(*cheats, RULES, 0, [])
 
 
 def test_openings_are_legal_repeatable_and_varied():

@@ -8,7 +8,7 @@ import torch
 from rlcourse.go import engine_pool
 from rlcourse.go.arena import Local, play_match
 from rlcourse.go.batch_match import OneByOne, play_batch_match
-from rlcourse.go.board import Go, Ongoing
+from rlcourse.go.board import Go, Ongoing, game_seed
 from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.gtp import GNU_GO_PLACES, Engine, EngineError, gnu_go_command
 from rlcourse.go.notation import RESIGN
@@ -42,7 +42,10 @@ def games_of(folder) -> dict[int, tuple]:
 def one_by_one(tmp_path_factory):
     """A match of four pairs, and its folder."""
     folder = tmp_path_factory.mktemp("arena")
-    players = Local("scattered", scattered, RULES), Local("gives up", gives_up, RULES)
+    players = (
+        Local("scattered", lambda seed: scattered, RULES),
+        Local("gives up", lambda seed: gives_up, RULES),
+    )
     return play_match(*players, RULES, 4, folder, stones=(1, 3), progress=False), folder
 
 
@@ -67,7 +70,10 @@ def test_the_games_are_those_of_a_match_one_by_one(one_by_one, tmp_path, num_par
 
 def test_games_that_are_played_out_are_scored(tmp_path):
     one_by_one, batches = tmp_path / "one", tmp_path / "batch"
-    players = Local("scattered", scattered, RULES), Local("gives up", scattered, RULES)
+    players = (
+        Local("scattered", lambda seed: scattered, RULES),
+        Local("gives up", lambda seed: scattered, RULES),
+    )
     match = play_match(*players, RULES, 2, one_by_one, stones=(1, 3), progress=False)
     assert in_batches(batches, 4, other=scattered, num_pairs=2) == match
     assert games_of(batches) == games_of(one_by_one)
@@ -117,7 +123,7 @@ class Log(Local):
     made: list["Log"] = []
 
     def __init__(self, command, rules, timeout, name):
-        super().__init__(name, gives_up, rules)
+        super().__init__(name, lambda seed: gives_up, rules)
         self.closed, self.fails_at = False, None
         Log.made.append(self)
 
@@ -145,12 +151,13 @@ def logs(monkeypatch):
 def test_a_pool_plays_as_one_engine_does(one_by_one, tmp_path, logs):
     with EnginePool("engine", RULES, 3, name="gives up", num_threads=2) as pool:
         player, options = OneByOne("scattered", scattered), {"stones": (1, 3), "progress": False}
-        logs[1].fails_at = 5  # the engine of slot 1, in game 4
+        logs[1].fails_at = game_seed(0, 4)  # the engine of slot 1
         with pytest.raises(EngineError, match="out of stones"):
             play_batch_match(player, pool, RULES, 4, tmp_path, num_parallel=3, **options)
         assert len(games_of(tmp_path)) == 3
         logs[1].fails_at = None
         match = play_batch_match(player, pool, RULES, 4, tmp_path, num_parallel=3, **options)
+        assert pool.fingerprint == logs[0].fingerprint
     assert match == one_by_one[0]
     assert games_of(tmp_path) == games_of(one_by_one[1])
     assert [log.closed for log in logs] == [True] * 3
@@ -183,7 +190,7 @@ def test_engines_are_closed_when_one_cannot_start(logs, monkeypatch):
 def test_gnu_go_plays_the_same_games_in_a_pool(tmp_path):
     command, options = gnu_go_command(1, RULES), {"stones": (1, 3), "progress": False}
     with Engine(command, RULES) as engine:
-        player = Local("scattered", scattered, RULES)
+        player = Local("scattered", lambda seed: scattered, RULES)
         wanted = play_match(player, engine, RULES, 2, tmp_path / "one", **options)
     with EnginePool(command, RULES, 4) as pool:
         player = OneByOne("scattered", scattered)

@@ -278,7 +278,7 @@ def test_mixed_precision_on_the_way_and_whole_losses():
     assert mixed["loss"].dtype == torch.float32
     assert mixed["loss"] != whole["loss"]
     assert float(mixed["loss"]) == pytest.approx(float(whole["loss"]), rel=0.02)
-    with pytest.raises(ValueError, match="float32, bfloat16, got 'half'"):
+    with pytest.raises(ValueError, match="float32, bfloat16, float16, got 'half'"):
         mixed_precision("half", torch.device("cpu"))
 
 

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from rlcourse.go.build_positions import Config
+from rlcourse.go.database_config import Config as DatabaseConfig
+from rlcourse.go.database_config import chosen
 from rlcourse.go.position_records import NUM_NEXT, is_kept
 from rlcourse.go.positions import Positions
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import NUM_PLANES, Rules
-from rlcourse.go.splits import half_of, split_of
+from rlcourse.go.splits import SPLITS, half_of, split_of
 from tests.go.stored_games import (
     ROOT,
     TINY,
@@ -136,6 +138,32 @@ def test_splits_and_halves_are_by_game(tmp_path):
     for wrong in ((), ("valid",), ("train", "all")):
         with pytest.raises(ValueError, match="splits must be some of"):
             made.of_split(*wrong)
+
+
+def test_splits_are_of_one_source_unless_others_are_asked_for(tmp_path):
+    made = make(tmp_path / "p", tiny_games(20))
+    experts = len(made)
+    made.append(tiny_games(20), source=1, progress=False)
+    for splits in (("train",), ("test",), SPLITS):
+        theirs = made.of_split(*splits)
+        assert made.sources[theirs].unique().tolist() == [0]
+        own = made.of_split(*splits, sources=(1,))
+        assert torch.equal(own, theirs + experts)
+        assert torch.equal(made.of_split(*splits, sources=(0, 1)), torch.cat([theirs, own]))
+    assert not len(made.of_split("train", sources=()))
+
+
+def test_games_of_the_agent_are_stored_and_those_for_tests_never(tmp_path):
+    made = make(tmp_path / "p", tiny_games(20))
+    made.append(tiny_games(20), source=1, progress=False)
+    made.append(tiny_games(20), source=2, progress=False)
+    stored = chosen(DatabaseConfig(expert_sources=(0, 2)), made, 0, len(made))
+    for source in (0, 2):
+        assert len(made.of_split("test", sources=(source,)))
+        assert not torch.isin(made.of_split("test", sources=(source,)), stored).any()
+        for_others = made.of_split("train", "retrieval", sources=(source,))
+        assert torch.isin(for_others, stored).all()
+    assert torch.isin((made.sources == 1).nonzero()[:, 0], stored).all()
 
 
 def test_a_share_is_kept_whatever_the_order(tmp_path):

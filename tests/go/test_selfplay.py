@@ -9,7 +9,7 @@ import torch
 from rlcourse.go import selfplay
 from rlcourse.go.agent import Config as AgentConfig
 from rlcourse.go.agent import SearchAgent
-from rlcourse.go.board import Go
+from rlcourse.go.board import Go, random_opening
 from rlcourse.go.mcts import Search
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import GameFile
@@ -104,10 +104,24 @@ def test_openings_and_numbers(tmp_path):
     assert sorted(games) == [100, 101, 102]
     for game in games.values():
         assert game.opening in (2, 3)
+        for which in (game.number, (9 << 64) + game.number):  # `generate`; the match of this seed
+            assert list(game.moves[: game.opening]) != random_opening(config.rules, which, 2, 3)
         assert game.moves[game.opening :] == (25, 25)
     other = Config(**{**config.__dict__, "seed": 5})
     self_play(player, other, tmp_path / "b", progress=False)
     assert {g.moves for g in games_of(tmp_path / "b").values()} != {g.moves for g in games.values()}
+
+
+def test_rows_are_counted_from_the_first_number(tmp_path):
+    player, seen = agent(), set()
+
+    class Looks(Stops):
+        def moves(self, go, state, games):
+            seen.update((game.number, game.slot) for game in games if game.moves)
+            return player.moves(go, state, games)
+
+    self_play(Looks(0), changed(first_number=100), tmp_path / "a", progress=False)
+    assert seen == {(number, (number - 100) % 3) for number in range(100, 107)}
 
 
 def test_resignation_is_recorded(tmp_path):
@@ -172,3 +186,15 @@ def test_the_command_line(monkeypatch, tmp_path, seven, capsys):
     for name in ("", "loaders", "loaders:", "loaders:nothing", "no.such.module:load"):
         with pytest.raises(ValueError, match="names no function: give package.module:function"):
             find_loader(name)
+
+
+def test_a_loader_whose_module_cannot_be_imported_says_so(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "needs_more.py").write_text("import not_installed_anywhere\n")
+    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+        find_loader("needs_more:load")
+    (tmp_path / "wants_a_name.py").write_text("from json import no_such_name\n")
+    with pytest.raises(ImportError, match="no_such_name"):
+        find_loader("wants_a_name:load")
+    with pytest.raises(ValueError, match=r"'.needs_more:load' names no function"):
+        find_loader(".needs_more:load")

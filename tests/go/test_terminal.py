@@ -4,9 +4,11 @@ import io
 
 import pytest
 import torch
+from sgfmill import sgf
 
 from rlcourse.go.arena import Local
 from rlcourse.go.board import Go
+from rlcourse.go.gtp import EngineError
 from rlcourse.go.notation import RESIGN, board_text
 from rlcourse.go.rules import BLACK, WHITE, Rules
 from rlcourse.go.sgf import read_sgf
@@ -25,7 +27,7 @@ def session(*lines: str, color: int = BLACK, player=first_point, rules: Rules = 
     """The game that came of typing these lines, and what was said."""
     sink = io.StringIO()
     source = io.StringIO("".join(line + "\n" for line in lines))
-    terminal = Terminal(Local("Robot", player, rules), rules, color, source, sink)
+    terminal = Terminal(Local("Robot", lambda seed: player, rules), rules, color, source, sink)
     return terminal.run(), sink.getvalue()
 
 
@@ -119,6 +121,69 @@ def test_help_names_every_command_and_the_end_of_input_quits():
     for command in ("pass", "undo", "resign", "board", "save FILE", "help", "quit"):
         assert f"\n  {command}" in said
     assert session()[0] is None
+    for word in ("QUIT", " Exit "):
+        assert "no point" not in session(word)[1]
+
+
+class Dies(Local):
+    """Fails at its second move, and at everything after that, as a program does that has ended."""
+
+    num_moves = 0
+
+    def genmove(self, color):
+        self.num_moves += 1
+        if self.num_moves > 1:
+            raise EngineError("Robot ended (status 3) at 'genmove w'")
+        return super().genmove(color)
+
+    def new_game(self, seed=None):
+        if self.num_moves:
+            raise EngineError("Robot is gone")
+        super().new_game(seed)
+
+
+@pytest.mark.parametrize("color", [BLACK, WHITE])
+def test_a_game_is_saved_when_the_opponent_dies(tmp_path, color):
+    path, sink = tmp_path / "saved.sgf", io.StringIO()
+    source = io.StringIO(f"b2\nc1\nb1\nundo\nboard\nsave {path}\nquit\n")
+    robot = Dies("Robot", lambda seed: first_point, RULES)
+    with pytest.raises(EngineError, match="Robot ended"):
+        Terminal(robot, RULES, color, source, sink).run()
+    said = sink.getvalue()
+    assert "Robot ended (status 3) at 'genmove w'\nRobot cannot go on: save FILE, or quit." in said
+    tries = 2 if color == BLACK else 3
+    assert said.count("Robot cannot go on: save FILE, or quit.") == 1 + tries
+    assert f"Saved as {path}." in said
+    tree = sgf.Sgf_game.from_bytes(path.read_bytes())
+    moves = [node.get_move()[1] for node in tree.get_main_sequence()[1:]]
+    played = [(1, 1), (2, 0), (0, 2)] if color == BLACK else [(2, 0), (1, 1)]
+    assert moves == played
+    assert not tree.get_root().has_property("RE")
+
+
+def test_the_last_move_is_kept_when_the_opponent_does_not_take_it(tmp_path):
+    class Deaf(Local):
+        def play(self, color, move):
+            if color == WHITE or move == 4:
+                super().play(color, move)
+                return
+            raise EngineError("Robot is gone")
+
+    path = tmp_path / "saved.sgf"
+    source = io.StringIO(f"b2\nc1\nsave {path}\nquit\n")
+    robot = Deaf("Robot", lambda seed: first_point, RULES)
+    with pytest.raises(EngineError, match="Robot is gone"):
+        Terminal(robot, RULES, BLACK, source, io.StringIO()).run()
+    assert path.read_bytes().count(b";") == 4  # the root, and three moves
+
+
+def test_who_resigns_to_a_dead_opponent_has_a_result(tmp_path):
+    robot = Dies("Robot", lambda seed: first_point, RULES)
+    path = tmp_path / "resigned.sgf"
+    source = io.StringIO(f"b2\nc1\nresign\nsave {path}\nquit\n")
+    game = Terminal(robot, RULES, BLACK, source, io.StringIO()).run()
+    assert (game.moves, game.margin, game.resigned) == ((4, 0, 8), -0.5, True)
+    assert b"RE[W+R]" in path.read_bytes()
 
 
 def test_a_cheat_is_named():
@@ -126,7 +191,7 @@ def test_a_cheat_is_named():
         def genmove(self, color):
             return 4
 
-    robot = Cheat("Robot", first_point, RULES)
+    robot = Cheat("Robot", lambda seed: first_point, RULES)
     terminal = Terminal(robot, RULES, BLACK, io.StringIO("b2\n"), io.StringIO())
     with pytest.raises(ValueError, match="Robot played the illegal move 4"):
         terminal.run()
