@@ -135,7 +135,7 @@ LESSONS = (
            "RA-R2D2: instruction following, adapting to new tasks, and the Atari experiment."),
     Lesson(13, "13_go_engine_and_data", "A Go engine and its data", "V", 80, CPU, (0,),
            (LARGE_SCALE,),
-           "A batched Go engine, SGF and GTP, and a data set of expert games."),
+           "A batched Go engine, SGF and GTP, and a data set of expert games.", True),
     Lesson(14, "14_keys_and_neighbours", "Keys and neighbors", "V", 80, CPU_OR_GPU, (13,),
            (LARGE_SCALE,),
            "A key network with PCA; exact against approximate search: recall, speed, memory."),

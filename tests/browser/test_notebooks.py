@@ -25,6 +25,7 @@ class Plan(NamedTuple):
     wrong: str  # ... and what makes it wrong
     message: str  # a pattern that the verdict on the wrong answer matches
     slider: str = ""  # the label of a slider that is to move a picture
+    point: str = ""  # of a Go board, where a click is to be answered
 
 
 PLANS = (
@@ -58,6 +59,14 @@ PLANS = (
         wrong="next_q.amin(0) + temperature * next_log_prob",
         message=r"entropy has the wrong sign",
         slider="temperature η",
+    ),
+    Plan(
+        notebook="13_go_engine_and_data.ipynb",
+        exercise="13.flood",
+        right="grown = reached | (beside(reached) & within)",
+        wrong="grown = reached | beside(reached)",
+        message=r"walks through walls",
+        point="E5",
     ),
 )
 SOLVED = re.compile(r"(\d+) of (\d+) exercises solved")
@@ -117,6 +126,19 @@ def move_slider(notebook, label: str, name: str) -> None:
     notebook.screenshot(f"{name}_6_slider_after")
 
 
+def play_a_move(notebook, point: str, name: str) -> None:
+    cell = notebook.show(notebook.find("OpponentBoard("))
+    button = cell.locator(f'button[title="{point}"]')
+    button.scroll_into_view_if_needed()
+    notebook.screenshot(f"{name}_5_board_before")
+    before = notebook.drawn(cell)
+    assert before, "the board draws nothing"
+    button.click()
+    expect(cell).to_contain_text("White played", timeout=30_000)
+    assert notebook.drawn(cell) != before
+    notebook.screenshot(f"{name}_6_board_after")
+
+
 @pytest.mark.parametrize("plan", PLANS, ids=[plan.notebook for plan in PLANS])
 def test_a_learner_works_through_a_notebook(server, notebook, plan):
     name = plan.notebook.removesuffix(".ipynb")
@@ -131,6 +153,8 @@ def test_a_learner_works_through_a_notebook(server, notebook, plan):
     answer_wrongly_then_rightly(server, notebook, plan, name)
     if plan.slider:
         move_slider(notebook, plan.slider, name)
+    if plan.point:
+        play_a_move(notebook, plan.point, name)
 
     notebook.run(progress)
     notebook.show(progress)
