@@ -13,7 +13,7 @@ and which share of the neighbors under all eight symmetries a cheaper search has
 components are not known to us; 50 million positions of a far stronger expert.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,9 +31,10 @@ from rlcourse.experiments.settings import check_counts, check_names
 from rlcourse.go import prediction, shipped
 from rlcourse.go.agreement import expert_among
 from rlcourse.go.database_config import SYMMETRIES
+from rlcourse.go.neighbors import Neighbors
 from rlcourse.go.positions import Positions
 from rlcourse.go.prediction import LAYERS, PredictionNetwork, train_network
-from rlcourse.go.records import Game
+from rlcourse.go.records import split_of
 from rlcourse.ops.neighbors import nearest
 from rlcourse.run.record import Record, load_config, load_metrics
 from rlcourse.viz.curves import plot_curves, plot_reference
@@ -105,38 +106,17 @@ class Config:
         )
 
 
+_SMOKE = {"channels": 8, "blocks": 1, "hidden": 4, "num_steps": 20, "batch_size": 16, "dim": 16}
+# For one GPU and a larger set of games; the sizes of the paper are not known.
+_PAPER = {"channels": 64, "blocks": 12, "num_steps": 200_000, "batch_size": 1_024}
+_SMOKE |= {"evaluate_every": 10, "num_evaluated": 50, "num_train": 20, "num_fit": 200}
+_SMOKE |= {"num_stored": 12, "num_test": 4, "num_queries": 30, "num_seeds": 2}
+_PAPER |= {"evaluate_every": 2_000, "num_evaluated": 10_000, "num_fit": 20_000}
+_PAPER |= {"num_stored": 20_000, "num_test": 2_500, "num_queries": 10_000}
 PRESETS = {
-    "smoke": Config(
-        channels=8,
-        blocks=1,
-        hidden=4,
-        num_steps=20,
-        batch_size=16,
-        evaluate_every=10,
-        num_evaluated=50,
-        num_train=20,
-        num_fit=200,
-        num_stored=12,
-        num_test=4,
-        num_queries=30,
-        dim=16,
-        num_seeds=2,
-    ),
+    "smoke": Config(**_SMOKE),
     "laptop": Config(),
-    # For one GPU and a larger set of games; the paper's sizes are not known.
-    "paper": Config(
-        layers=LAYERS,
-        channels=64,
-        blocks=12,
-        num_steps=200_000,
-        batch_size=1_024,
-        evaluate_every=2_000,
-        num_evaluated=10_000,
-        num_fit=20_000,
-        num_stored=20_000,
-        num_test=2_500,
-        num_queries=10_000,
-    ),
+    "paper": Config(layers=LAYERS, **_PAPER),
 }
 
 
@@ -163,23 +143,26 @@ def run(
         ValueError: the folder was begun with other settings or other games, or there are too few.
     """
     Record(folder, config)
-    rules, games = shipped.load_games()
-    if config.num_train is not None:
-        games = go_lookup.some_games(
-            games, max(config.num_train, config.num_stored), config.num_test
-        )
     try:
-        positions = go_lookup.positions_of(folder / "positions", rules, games, progress)
-        some = go_lookup.some_games(games, config.num_stored, config.num_test)
+        positions = positions_for(config, folder, progress)
         for number in range(config.num_seeds):
             place = folder / f"seed_{number}"
             network = train(config, number, place, positions, device, progress)
-            record = Record(place / "keys", {"games": shipped.fingerprint(games)})
+            record = Record(place / "keys", {"positions": positions.fingerprint})
             if record.last_step != len(config.names) * len(SYMMETRIES) - 1:
-                compare(config, number, record, network, positions, some, search, agree, progress)
+                compare(config, number, record, network, positions, search, agree, progress)
     except KeyboardInterrupt:
         return False
     return True
+
+
+def positions_for(config: Config, folder: Path, progress: bool = True) -> Positions:
+    """The positions of all games that a run needs, in a folder below `folder`."""
+    rules, games = shipped.load_games()
+    if config.num_train is not None:
+        number = max(config.num_train, config.num_stored)
+        games = go_lookup.some_games(games, number, config.num_test)
+    return go_lookup.positions_of(folder / "positions", rules, games, progress)
 
 
 def train(
@@ -220,39 +203,52 @@ def compare(
     record: Record,
     network: PredictionNetwork,
     positions: Positions,
-    games: Sequence[Game],
     search: go_lookup.Search = nearest,
     agree: Agree = expert_among,
     progress: bool = True,
 ) -> None:
-    """Looks positions of the test games among `games` up in the others, by all keys; resumes."""
-    ids = torch.cat([positions.of_split("train"), positions.of_split("retrieval")])
+    """Looks positions of test games up in other games, by all keys; resumes."""
+    ids = fitting_ids(config, number, positions)
     components = go_lookup.fit_components(
-        network, config.layers, config.dim, positions, _drawn(ids, config.num_fit, number), progress
+        network, config.layers, config.dim, positions, ids, progress
     )
-    within = torch.isin(positions.games, torch.tensor([game.number for game in games]))
-    tests = positions.of_split("test")
-    batch = positions.batch(_drawn(tests[within[tests]], config.num_queries, 1 + number))
-    stored_ids = ids.sort().values
-    stored_ids = stored_ids[within[stored_ids]]
+    stored_ids, query_ids = chosen(config, number, positions)
+    batch = positions.batch(query_ids)
     stored = go_lookup.store(network, components, positions, stored_ids, progress)
     asked = go_lookup.ask(network, components, batch.planes)
     rows = [(name, how) for name in config.names for how in SYMMETRIES]
     first = 0 if record.last_step is None else record.last_step + 1
+    truths: dict[str, Neighbors] = {}  # under all eight symmetries
     for row in tqdm(range(first, len(rows)), desc="searches", disable=not progress):
         name, how = rows[row]
-        found = go_lookup.find(stored, asked, name, how, config.k, search)
-        truth = found
+        if name not in truths:
+            truths[name] = go_lookup.find(stored, asked, name, "query", config.k, search)
+        found = truths[name]
         if how != "query":
-            truth = go_lookup.find(stored, asked, name, "query", config.k)
+            found = go_lookup.find(stored, asked, name, how, config.k, search)
         near = positions.batch(found.ids.flatten())
         moves = near.next_moves[:, 0].view_as(found.ids)
-        expert, size = batch.next_moves[:, 0], positions.rules.size
+        knows = agree(moves, found.symmetry, batch.next_moves[:, 0], positions.rules.size)
         winner = near.outcome.view_as(found.ids)[:, 0] == batch.outcome
-        agreement = agree(moves, found.symmetry, expert, size).mean(0)
-        share = go_lookup.share_found(stored, asked, name, found, truth)
-        metrics = {"agreement": agreement, "winner": float(winner.float().mean()), "found": share}
-        record.write(row, metrics)
+        share = go_lookup.share_found(stored, asked, name, found, truths[name])
+        means = {"agreement": knows.mean(0), "winner": float(winner.float().mean())}
+        record.write(row, {**means, "found": share})
+
+
+def fitting_ids(config: Config, number: int, positions: Positions) -> Tensor:
+    """The positions that the components of seed `number` are fitted on."""
+    return _drawn(positions.of_split("train", "retrieval"), config.num_fit, number)
+
+
+def chosen(config: Config, number: int, positions: Positions) -> tuple[Tensor, Tensor]:
+    """The ids of stored positions, of the first games that no test needs, and of queries, drawn for
+    seed `number` from the first games of the tests."""
+    numbers = sorted(positions.numbers())
+    tests = [n for n in numbers if split_of(n) == "test"][: config.num_test]
+    others = [n for n in numbers if split_of(n) != "test"][: config.num_stored]
+    of_games = [torch.isin(positions.games, torch.tensor(some)) for some in (others, tests)]
+    stored, asked = (within.nonzero().flatten() for within in of_games)
+    return stored, _drawn(asked, config.num_queries, 1 + number)
 
 
 class Result(NamedTuple):

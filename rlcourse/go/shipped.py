@@ -1,4 +1,4 @@
-"""The games that travel with the course: those of data/go9x9.
+"""What travels with the course in data/go9x9: games, and a network that makes keys.
 
 They are in the checkout, and a copy is inside an installed wheel, so that Colab has them too.
 """
@@ -14,7 +14,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 import rlcourse
 from rlcourse.go.board import Go, Rules
+from rlcourse.go.keys import KeyNetwork
 from rlcourse.go.records import Game, GameFile
+
+KEY_NETWORK = "key_network.pt"
 
 
 def games_folder() -> Path:
@@ -78,3 +81,13 @@ def fingerprint(games: list[Game]) -> str:
     for game in sorted(games):
         whole.update(repr(tuple(game)).encode())
     return whole.hexdigest()[:16]
+
+
+def load_key_network(device: torch.device | str = "cpu") -> KeyNetwork:
+    """The key network that travels with the games, frozen.
+
+    Raises:
+        FileNotFoundError: it is missing.
+        ValueError: it is damaged.
+    """
+    return KeyNetwork.load(games_folder() / KEY_NETWORK, device)
