@@ -21,7 +21,7 @@ from rlcourse.experiments.reference import load_reference
 from rlcourse.go import shipped
 from rlcourse.go.flood import from_text
 from rlcourse.go.neighbors import inverse
-from rlcourse.go.pca import PCA, fixed_signs
+from rlcourse.go.pca import fixed_signs
 from rlcourse.go.symmetry import transform_moves
 from rlcourse.viz import neighbor_pictures
 
@@ -280,14 +280,14 @@ plain = {
     label: go_lookup.find(stored, asked, name, "none", 10, nearest)
     for name, label in rows.items()
 }
-for place in (len(query_ids) // 5, len(query_ids) // 2, len(query_ids) * 4 // 5):
-    one = {label: type(near)(*(part[place : place + 1] for part in near)) for label, near in plain.items()}
-    display(neighbor_pictures.neighbor_rows(positions, int(query_ids[place]), one))
+for share in (0.2, 0.5, 0.8):
+    place = int(share * len(query_ids))
+    display(neighbor_pictures.neighbor_rows(positions, query_ids, plain, place))
 
 # %% [markdown]
 # How to read it: the query comes first, then its neighbors with their distance. The green dot is the
-# move that the expert played next, and the frame has the winner's color. Where White is to move in
-# one and Black in the other, colors are swapped, so that the rows compare.
+# expert's next move, the frame has the winner's color. Colors are swapped where needed, so that the
+# player to move has the same color in a row.
 #
 # <details><summary>Explanation</summary>The stones find boards that share most stones, mostly the
 # quiet ones, and are blind to which stone matters. Learned keys allow more stones to differ, if the
@@ -297,22 +297,21 @@ for place in (len(query_ids) // 5, len(query_ids) // 2, len(query_ids) * 4 // 5)
 # %% [markdown]
 # ## 3 Eight boards in one
 #
-# Turn a board by 90°, or mirror it: to a player nothing has changed, to a key everything has. There
+# Turn or mirror a board: to a player nothing has changed, to a key everything has. There
 # are eight such [symmetries](glossary.md#symmetry), numbered 0 to 7. Three ways to treat them:
 #
 # * **none**: search for the position as it lies;
-# * **canonical**: bring each position, stored or asked, into that image of the eight which comes
-#   first by some fixed rule, and search once;
-# * **all eight**: search for every image of the query, and keep the nearest: eight times the work.
+# * **canonical**: replace each position by that of its eight images which a fixed rule puts first;
+# * **all eight**: search for every image of the query, at eight times the work.
 #
-# A neighbor found with symmetry $g$ resembles the query *under* $g$. Its next move is on its own
-# board. Before you compare it with the expert's, or play it, bring it back by the *inverse* of $g$.
+# A neighbor found with symmetry $g$ resembles the query *under* $g$. Before you compare its next
+# move with the expert's, or play it, bring it back by the *inverse* of $g$.
 #
 # ### Exercise 14.expert_among: Does one of them know the move?
 # difficulty 3 · importance 5 · 10 minutes
 #
-# `inverse(symmetry)` undoes symmetries, elementwise. `transform_moves(moves, symmetry, size)` takes
-# one symmetry for each move: flatten both. Moves of −1, where a game had ended, stay.
+# `inverse(symmetry)` gives what undoes each. `transform_moves(moves, symmetry, size)` takes
+# one symmetry for each move: flatten both. Moves of −1 stay.
 
 
 # %%
@@ -375,10 +374,11 @@ print(go_key_study.table(looked, queries.game))
 # *Found* is the share of the neighbors of the eight-fold search that a cheaper one has.
 #
 # <details><summary>Explanation</summary>Learned keys know the move two to three times as often. Searching
-# all eight images helps both, since there are eight times as many stored positions, in effect. The
-# canonical form costs one search, and gets a part of that. Which image comes first hangs on a few
-# points: one stone more, and a near position has another canonical form. Augmentation makes a
-# network predict well under every symmetry; it does not make its activations equal.</details>
+# all eight images helps both: in effect there are eight times as many stored positions. The
+# canonical form costs one search, and gains most of that, though it finds only a third to a half of the
+# same neighbors: which image comes first hangs on a few points, and one stone more can change it.
+# It finds others that are nearly as good. Augmentation makes a network predict well under every
+# symmetry; it does not make its activations equal, or "as it lies" would find all.</details>
 #
 # **Flip a switch**: the value layer says who wins. Set `layer = "value"`. Does it find the move less
 # often? And does the neighbor's winner agree more often?

@@ -74,15 +74,24 @@ def boards_of(positions: Positions, query_id: int, found: Neighbors, k: int) -> 
 
 
 def neighbor_rows(
-    positions: Positions, query_id: int, found: Mapping[str, Neighbors], k: int = 5
+    positions: Positions,
+    query_ids: Int[Tensor, " B"],
+    found: Mapping[str, Neighbors],
+    place: int,
+    k: int = 5,
 ) -> HTML:
-    """One row for each kind of key: name -> neighbors [1, K]."""
+    """One row for each kind of key, of the query at `place`: name -> neighbors [B, K]."""
     parts = []
     for name, neighbors in found.items():
-        boards = boards_of(positions, query_id, neighbors, k)
+        boards = boards_of(positions, int(query_ids[place]), row_of(neighbors, place), k)
         words = "; ".join(board.description for board in boards)
         parts.append(f"<b>{name}</b>" + still_image(row_svg(boards, WIDTH), words, "", WIDTH))
     return HTML("".join(parts))
+
+
+def row_of(found: Neighbors, place: int) -> Neighbors:
+    """Those of one query, [1, K]."""
+    return Neighbors(*(part[place : place + 1] for part in found))
 
 
 def explained(shares: Mapping[str, Float[Tensor, " D"]]) -> Figure:
@@ -163,8 +172,8 @@ class NeighborExplorer:
         display(self._repr_mimebundle_(), raw=True)
 
     def _boards(self, keys: str) -> list[Board]:
-        place = slice(self.slider.value, self.slider.value + 1)
-        found = Neighbors(*(part[place] for part in self._found[keys]))
+        place = self.slider.value
+        found = row_of(self._found[keys], place)
         return boards_of(self._positions, int(self._ids[place]), found, self._k)
 
     def _redraw(self, change: Any) -> None:
