@@ -16,18 +16,18 @@ from rlcourse.course.exercise import check, exercise
 from rlcourse.course.progress import progress
 from rlcourse.course.results import results_folder
 from rlcourse.course.setup import preset
-from rlcourse.experiments import go_indexes, go_key_study, go_keys, go_lookup
-from rlcourse.experiments.reference import load_reference
+from rlcourse.experiments import go_indexes, go_key_study, go_keys, go_lookup, reference
 from rlcourse.go import shipped
 from rlcourse.go.flood import from_text
-from rlcourse.go.neighbors import inverse
+from rlcourse.go.keys import raw_keys
+from rlcourse.go.neighbors import Neighbors, inverse
 from rlcourse.go.pca import fixed_signs
 from rlcourse.go.symmetry import transform_moves
 from rlcourse.viz import neighbor_pictures
 
 # %%
-reference = load_reference("go_keys")
-go_keys.plot_shipped(reference)
+curves = reference.load_reference("go_keys")
+go_keys.plot_shipped(curves)
 
 # %% [markdown]
 # How to read it: further right, more neighbors are looked at; higher, more of them know. Bands are
@@ -144,12 +144,32 @@ check(nearest)
 # %%
 rules, games = shipped.load_games()
 config = go_keys.PRESETS[preset()]
-config = replace(config, num_queries=min(config.num_queries, 600), num_train=config.num_stored)
+config = replace(config, num_train=config.num_stored)  # a few hundred games only
 folder = results_folder("go_keys", (config, shipped.fingerprint(games)))
 positions = go_keys.positions_for(config, folder)
 stored_ids, query_ids = go_keys.chosen(config, 0, positions)
 queries = positions.batch(query_ids)
 print(f"{len(stored_ids):,} positions to look up in, {len(query_ids):,} that ask")
+
+# %% [markdown]
+# Here your search finds the nearest boards for one of them. **Predict**: the query has some 45 stones.
+# How many do its neighbors have?
+
+# %%
+stones = raw_keys(positions.batch(stored_ids).planes)  # [N, 81]
+distances, rows = nearest(raw_keys(queries.planes), stones, 10, 2048)
+by_stones = Neighbors(stored_ids[rows], distances, torch.zeros_like(rows))
+place = len(query_ids) // 2
+neighbor_pictures.neighbor_rows(positions, query_ids, {"stones": by_stones}, place)
+
+# %% [markdown]
+# How to read it: the query comes first, then its neighbors with their distance. The green dot is the
+# move played next, the frame has the winner's color. Colors are swapped where needed, so that the player
+# to move has the same color in a row.
+#
+# <details><summary>Explanation</summary>Often only a few. A stone that is missing costs 1, one of the
+# wrong color costs 4, and two boards that were filled independently have many of those. So an almost
+# empty board is nearer than most full ones. It has nothing to say about the query.</details>
 
 # %% [markdown]
 # ## 2 Keys that a network learns
@@ -168,14 +188,14 @@ print(f"{len(stored_ids):,} positions to look up in, {len(query_ids):,} that ask
 # | $g_\phi$ | `KeyNetwork` | layer and components; $\phi$ are the weights |
 # | $k$ | `keys` | `[N, D]` |
 #
-# First see that the training works: the first 60 steps at `laptop`, less than a minute. **Predict**:
-# there are 82 moves. How often is the network right after 60 batches of 256?
+# First see that the training works: 120 steps at `laptop`, less than a minute. **Predict**:
+# there are 82 moves. How often is the network right after 120 batches of 256?
 
 # %%
 training = folder / "short"
-num_steps = 60 if preset() != "smoke" else 20
+num_steps = 120 if preset() != "smoke" else 20
 go_key_study.train_briefly(config, training, positions, num_steps, every=num_steps // 4)
-go_key_study.plot_training(training, reference)
+go_key_study.plot_training(training, curves)
 
 # %% [markdown]
 # How to read it: blue is your run, dashed the shipped training to its end on all games. Guessing at
@@ -256,10 +276,10 @@ neighbor_pictures.explained({name: p.explained for name, p in found.items()})
 # %% [markdown]
 # How to read it: the share of the variance that is kept, by the number of components.
 #
-# <details><summary>Explanation</summary>Sixty-four components of the stones hold nearly all, since
-# there are only 81 numbers, and yet the curve is almost straight: each point of the board varies
-# for itself. The activations need far fewer axes for their size: 64 of 2,592 hold more than half of
-# their variance.</details>
+# <details><summary>Explanation</summary>Both hold more than 90%, but 64 of 81 is most of the stones:
+# each point varies nearly for itself, and every axis counts. Of 2,592 activations a few axes hold most,
+# and 64 nearly all: what a network says about a board has far fewer dimensions than it has numbers.
+# </details>
 #
 # Now all keys: those of *your* components on the policy layer, and the stones. Forty thousand positions
 # pass through the network twice, the second time in a form that section 3 explains: about a minute.
@@ -271,30 +291,23 @@ asked = go_lookup.ask(network, components, queries.planes)
 print({name: list(keys.shape) for name, keys in stored.keys.items()})
 
 # %% [markdown]
-# Here are three positions, each with its five nearest neighbors by your `nearest`. **Predict**: which
-# row has the boards that look most alike? And in which do more neighbors play as the expert did?
+# Two positions, each with its five nearest neighbors by stones and by learned keys. **Predict**: in
+# which row do more neighbors play as the expert did?
 
 # %%
-rows = {"raw": "stones", "policy": "learned keys"}
-plain = {
-    label: go_lookup.find(stored, asked, name, "none", 10, nearest)
-    for name, label in rows.items()
-}
-for share in (0.2, 0.5, 0.8):
+by_policy = go_lookup.find(stored, asked, "policy", "none", 10, nearest)
+plain = {"stones": by_stones, "learned keys": by_policy}
+for share in (0.5, 0.8):
     place = int(share * len(query_ids))
     display(neighbor_pictures.neighbor_rows(positions, query_ids, plain, place))
 
 # %% [markdown]
-# How to read it: the query comes first, then its neighbors with their distance. The green dot is the
-# expert's next move, the frame has the winner's color. Colors are swapped where needed, so that the
-# player to move has the same color in a row.
+# How to read it: as before; distances of different keys do not compare.
 #
-# <details><summary>Explanation</summary>The stones find boards that share most stones, mostly the
-# quiet ones, and are blind to which stone matters. Learned keys allow more stones to differ, if the
-# next move is the same kind of move. Early in a game both find little: the openings are random, and
-# few stored games begin alike.</details>
-
-# %% [markdown]
+# <details><summary>Explanation</summary>Neighbors by learned keys have walls in the same places and are as
+# full as the query, though many single stones differ. Their next moves are the expert's more often, and
+# far from always: thousands of positions are few for a game like this.</details>
+#
 # ## 3 Eight boards in one
 #
 # Turn or mirror a board: to a player nothing has changed, to a key everything has. There
@@ -365,7 +378,7 @@ looked = {
     for name in stored.keys
     for how in ("none", "canonical", "query")
 }
-display(go_key_study.plot(looked, queries.game, reference))
+display(go_key_study.plot(looked, queries.game, curves))
 print(go_key_study.table(looked, queries.game))
 
 # %% [markdown]
@@ -395,9 +408,9 @@ same_winner = batch.outcome == queries.outcome
 print(f"{layer}: nearest has the same move {same_move.float().mean():.1%}, winner {same_winner.float().mean():.1%}")
 
 # %% [markdown]
-# <details><summary>Answer</summary>Its neighbors know the move about as seldom as those of the
-# stones, and the winner more often. A key answers the question that its layer was trained for. This
-# cell looks in a quarter of the positions, so its numbers are lower than those above.</details>
+# <details><summary>Answer</summary>Its neighbors know the move little more often than those of the
+# stones, and the winner more often than those of the policy layer. A key answers the question that its
+# layer was trained for. (This cell looks in a quarter of the positions.)</details>
 
 # %% [markdown]
 # ## The widget
@@ -409,8 +422,9 @@ print(f"{layer}: nearest has the same move {same_move.float().mean():.1%}, winne
 # of little use?
 
 # %%
-all_eight = {label: looked[name, "query"].found for name, label in rows.items()}
-neighbor_pictures.NeighborExplorer(positions, query_ids, {k: all_eight[k] for k in reversed(all_eight)})
+labels = {"learned keys": "policy", "stones": "raw"}
+all_eight = {label: looked[name, "query"].found for label, name in labels.items()}
+neighbor_pictures.NeighborExplorer(positions, query_ids, all_eight)
 
 # %% [markdown]
 # <details><summary>Answers</summary>(1) Often a local fight: a stone in atari, a cut, or the last
@@ -485,9 +499,10 @@ go_indexes.plot_sweep(settings, len(keys), wanted)
 # How to read it: each line is an index; its points visit 1, 2, 4 … lists. To the left is cheap. The dotted
 # line is the recall that we want, the dashed one the cost of exact search.
 #
-# <details><summary>Explanation</summary>Many short lists are better, up to a point: they fit the data
-# more closely, but the centers have to be compared too. A common rule is nlist near √N to 4 √N, and
-# nprobe by measurement. Curves depend on the keys, so measure on your own.</details>
+# <details><summary>Explanation</summary>Many short lists fit the data more closely, and win where a high
+# recall is wanted. But all centers have to be compared first, which costs the more the more there are:
+# for a low recall fewer lists are cheaper. A common rule is nlist from √N to 4 √N. Curves depend on the
+# keys, so measure on your own.</details>
 #
 # ### Exercise 14.choose_lists: Settings from a curve
 # difficulty 2 · importance 3 · 8 minutes
@@ -546,10 +561,10 @@ print(go_indexes.table(measured, wanted))
 # How to read it: left, up and to the right is better; each point is a setting. Right, the bytes that a key
 # takes. One run on your machine, an example: `benchmarks/` compares with care.
 #
-# <details><summary>Explanation</summary>With some ten thousand keys exact search is not far behind: a
-# matrix product is what computers do best, and for a few hundred queries at once it is hard to beat.
-# The others win as N grows, since their cost grows more slowly. The graph is quick and takes the most
-# memory; short codes take a third of the memory of whole keys.</details>
+# <details><summary>Explanation</summary>Lists and graph are several times as fast as exact search, with a
+# recall that is hard to tell from 1, and their lead grows with N. The graph takes most memory, for its
+# edges. Short codes take less than half of the memory of whole keys; what they blur costs some
+# recall, at any number of lists.</details>
 
 # %%
 for row in {row.kind.name: row for row in measured}.values():

@@ -52,7 +52,7 @@ def kinds(nlist: int) -> tuple[Kind, ...]:
     return (
         Kind("exact", ""),
         Kind("IVF, whole keys", f"IVF{nlist},Flat", "nprobe", probes, color="ours"),
-        Kind("IVF, short codes, refined", fast, "nprobe", probes, rerank=8, color="expert"),
+        Kind("IVF, short codes, refined", fast, "nprobe", probes, rerank=32, color="expert"),
         Kind("HNSW graph", "HNSW32", "ef", (10, 20, 40, 80, 160), color="ablation"),
     )
 
@@ -195,7 +195,7 @@ def plot_sweep(settings: Sequence[Setting], num_keys: int, wanted: float) -> Fig
         ax.plot(costs, recalls, marker="o", markersize=4, color=PALETTE[role], label=f"{nlist}")
     ax.axhline(wanted, color=PALETTE["muted"], linewidth=0.8, linestyle=":")
     ax.axvline(num_keys, color=PALETTE["muted"], linewidth=0.8, linestyle="--")
-    ax.annotate("exact ", (num_keys, 0.3), ha="right", color=PALETTE["muted"])
+    ax.annotate("exact ", (num_keys, 0.5), ha="right", color=PALETTE["muted"])
     ax.set_xscale("log")
     ax.set(xlabel="distances that a query computes", ylabel="recall of the 10 nearest")
     ax.set_title("Lists that are made, and lists that are visited")

@@ -332,6 +332,7 @@ def plot(folder: Path, reference: dict[str, Curve] | None = None) -> Figure:
     for name in config.names:
         runs = 100 * result.agreement[name, "query"]
         finish_agreement(right, np.arange(1, runs.shape[1] + 1), runs, name)
+    right.set_ylim(bottom=0)
     right.legend()
     return figure
 
@@ -346,6 +347,7 @@ def plot_shipped(reference: dict[str, Curve], symmetries: str = "query") -> Figu
             low, high = (100 * np.asarray(part) for part in (curve.low, curve.high))
             finish_agreement(ax, curve.x, 100 * curve.mean, name)
             ax.fill_between(curve.x, low, high, color=COLORS[name], alpha=0.2, linewidth=0)
+    ax.set_ylim(bottom=0)
     ax.legend()
     return figure
 
@@ -363,7 +365,6 @@ def finish_agreement(ax: Axes, x: Any, runs: np.ndarray, name: str) -> None:
     )
     ax.set_title("Do neighbors know the move?")
     ax.set_xticks(np.asarray(x)[[0, *range(1, len(x), 2)]])
-    ax.set_ylim(bottom=0)
 
 
 def _curve(x: np.ndarray, runs: np.ndarray) -> Curve:

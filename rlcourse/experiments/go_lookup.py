@@ -173,7 +173,7 @@ def find(
     symmetries: str,
     k: int,
     search: Search = nearest_keys,
-    block: int = 8192,
+    block: int = 2048,
 ) -> Neighbors:
     """The k nearest stored positions, whose ids are those of `Positions`.
 

@@ -55,7 +55,7 @@ def neighbor_boards(
     winners = (near.outcome * query.to_play[0]).int()
     rows = zip(stones, moves.tolist(), winners.tolist(), distances.tolist(), strict=True)
     return [
-        Board(board, next_moves=[move], winner=winner, title=f"{far:.3g}", coordinates=False)
+        Board(board, next_moves=[move], winner=winner, title=_number(far), coordinates=False)
         for board, move, winner, far in rows
     ]
 
@@ -189,3 +189,7 @@ class NeighborExplorer:
         return static_bundle(
             self.widget, still_image(row_svg(boards, WIDTH), words, caption, WIDTH), words
         )
+
+
+def _number(distance: float) -> str:
+    return f"{distance:,.0f}" if distance >= 100 else f"{distance:.3g}"
