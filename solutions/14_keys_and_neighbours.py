@@ -152,14 +152,14 @@ queries = positions.batch(query_ids)
 print(f"{len(stored_ids):,} positions to look up in, {len(query_ids):,} that ask")
 
 # %% [markdown]
-# Here your search finds the nearest boards for one of them. **Predict**: the query has some 45 stones.
-# How many do its neighbors have?
+# Here your search finds the nearest boards for one of them, after 36 moves. **Predict**: how many
+# stones do its neighbors have?
 
 # %%
 stones = raw_keys(positions.batch(stored_ids).planes)  # [N, 81]
 distances, rows = nearest(raw_keys(queries.planes), stones, 10, 2048)
 by_stones = Neighbors(stored_ids[rows], distances, torch.zeros_like(rows))
-place = len(query_ids) // 2
+place = int((queries.ply - 36).abs().argmin())
 neighbor_pictures.neighbor_rows(positions, query_ids, {"stones": by_stones}, place)
 
 # %% [markdown]
@@ -264,14 +264,10 @@ check(pca)
 
 # %%
 sample = positions.batch(stored_ids[:: max(1, len(stored_ids) // 1200)])
-found = {}
-for name, x in {
-    "policy layer": network.activations(sample.planes, "policy"),
-    "stones": sample.planes[:, 0].flatten(1) - sample.planes[:, 1].flatten(1),
-}.items():
-    mean, components = pca(x, min(64, x.shape[1]))
-    found[name] = go_key_study.as_pca(mean, components, x)
-neighbor_pictures.explained({name: p.explained for name, p in found.items()})
+policy, raw = network.activations(sample.planes, "policy"), raw_keys(sample.planes)
+policy_pca = go_key_study.as_pca(*pca(policy, 64), policy)
+raw_pca = go_key_study.as_pca(*pca(raw, 64), raw)
+neighbor_pictures.explained({"policy layer": policy_pca.explained, "stones": raw_pca.explained})
 
 # %% [markdown]
 # How to read it: the share of the variance that is kept, by the number of components.
@@ -285,20 +281,20 @@ neighbor_pictures.explained({name: p.explained for name, p in found.items()})
 # pass through the network twice, the second time in a form that section 3 explains: about a minute.
 
 # %%
-components = {"policy": found["policy layer"]}
+components = {"policy": policy_pca}
 stored = go_lookup.store(network, components, positions, stored_ids)
 asked = go_lookup.ask(network, components, queries.planes)
 print({name: list(keys.shape) for name, keys in stored.keys.items()})
 
 # %% [markdown]
-# Two positions, each with its five nearest neighbors by stones and by learned keys. **Predict**: in
-# which row do more neighbors play as the expert did?
+# Two positions, after 28 and after 36 moves, each with its five nearest neighbors by stones and by
+# learned keys. **Predict**: in which row do more neighbors play as the expert did?
 
 # %%
 by_policy = go_lookup.find(stored, asked, "policy", "none", 10, nearest)
 plain = {"stones": by_stones, "learned keys": by_policy}
-for share in (0.5, 0.8):
-    place = int(share * len(query_ids))
+for ply in (28, 36):
+    place = int((queries.ply - ply).abs().argmin())
     display(neighbor_pictures.neighbor_rows(positions, query_ids, plain, place))
 
 # %% [markdown]

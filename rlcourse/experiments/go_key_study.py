@@ -149,10 +149,11 @@ def plot(
             rate = by_games(result.knows, games)
             curve = Curve(np.arange(1, len(rate.mean) + 1), *rate)
             plot_band(ax, *_percent(curve), f"{name} keys", go_keys.COLORS[name])
-        ax.set(xlabel="nearest neighbors that are looked at", ylim=(0, None))
+        ax.set_xlabel("nearest neighbors that are looked at")
         ax.set_title(go_keys.LABELS[how])
         ax.set_xticks([1, 2, 4, 6, 8, 10])
     figure.axes[0].set_ylabel("expert's move among theirs (%)")
+    figure.axes[0].set_ylim(bottom=0)
     figure.axes[0].legend(loc="upper left", title="dashed: shipped")
     return figure
 
