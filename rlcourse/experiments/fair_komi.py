@@ -93,7 +93,7 @@ def run(
         folder: receives config.json and metrics.jsonl: one row for the recorded games, and one for
             each batch of random games, with the number of games by margin, from -P to P.
         score: maps boards [B, H, W] and a komi to Black's margins [B]; notebook 13's exercise.
-        games: of the expert; None: those that the course ships.
+        games: of the expert, on 9x9 with a komi of 7.5; None: those that the course ships.
         progress: draw a progress bar.
 
     Raises:

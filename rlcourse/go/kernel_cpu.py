@@ -5,6 +5,10 @@ small[P + 3] is the chain of point 3. Chains are relabeled by a scan over all po
 small a few vector instructions.
 """
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from numba import njit, prange
@@ -28,6 +32,21 @@ _TO_PLAY, _KO, _PASSES, _MOVES, _CAPTURED, _NUM_KEYS, _RECENT = range(7)
 _KEY, _FILTER, _KEYS = 0, 1, 1 + FILTER_WORDS
 
 
+def _keeps_torch_threads(method: Callable[..., Any]) -> Callable[..., Any]:
+    """numba and torch share one OpenMP: where numba starts its threads, it sets torch's number."""
+
+    @functools.wraps(method)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        before = torch.get_num_threads()
+        try:
+            return method(*args, **kwargs)
+        finally:
+            if torch.get_num_threads() != before:
+                torch.set_num_threads(before)
+
+    return run
+
+
 class CpuKernel:
     """The compiled functions, with the constants of one board size."""
 
@@ -38,20 +57,24 @@ class CpuKernel:
         self._board = (beside, keys, rules.superko, rules.longest)
         self._size = rules.size
 
+    @_keeps_torch_threads
     def step_(self, state: State, move: Tensor) -> None:
         step = _step_serial if state.num_boards < _SERIAL else _step_parallel
         step(*_arrays(state), self._board, move.long().numpy())
 
+    @_keeps_torch_threads
     def area(self, stones: Tensor) -> Tensor:
         owner = np.empty(stones.shape, np.int32)
         _own(stones.numpy(), self._board[0], owner)
         return torch.from_numpy(owner)
 
+    @_keeps_torch_threads
     def planes(self, state: State) -> Tensor:
         planes = np.empty((state.num_boards, NUM_PLANES, self._size**2), np.float32)
         _write_planes(*_arrays(state), planes)
         return torch.from_numpy(planes).unflatten(-1, (self._size, self._size))
 
+    @_keeps_torch_threads
     def random_games_(self, state: State, num_moves: int, seed: int, planes: bool = False) -> int:
         """Plays up to `num_moves` legal moves on each board, drawn uniformly, the pass among them.
         With `planes` it also writes what the network sees before each move.
