@@ -6,6 +6,7 @@ canonical form.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +23,10 @@ from rlcourse.go.pca import PCA
 from rlcourse.go.positions import Positions
 from rlcourse.go.prediction import PredictionNetwork, Sample
 from rlcourse.go.records import Game, split_of
+from rlcourse.go.shipped import fingerprint
 from rlcourse.go.symmetry import NUM_SYMMETRIES, transform_planes
 from rlcourse.ops.neighbors import nearest as nearest_keys
+from rlcourse.run.record import Record
 
 RAW = "raw"
 _CHUNK = 16  # batches that are read at a time
@@ -34,16 +37,15 @@ Search = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]  # as `ops.
 def positions_of(
     folder: Path, rules: Rules, games: Sequence[Game], progress: bool = True
 ) -> Positions:
-    """The positions of these games, made where the folder lacks them.
+    """The positions of these games, made where an interrupted call has left some out.
 
     Raises:
-        ValueError: the folder has positions of other games or rules.
+        ValueError: the folder was begun with other games or rules.
     """
+    Record(folder, {"games": fingerprint(list(games)), "rules": asdict(rules)})
     there = (folder / "positions.json").exists()
     positions = Positions.open(folder) if there else Positions.create(folder, rules)
-    have, wanted = positions.numbers(), {game.number for game in games}
-    if positions.rules != rules or not have <= wanted:
-        raise ValueError(f"{folder} holds positions of other games: choose another folder")
+    have = positions.numbers()
     missing = [game for game in games if game.number not in have]
     if missing:
         positions.append(missing, progress=progress)

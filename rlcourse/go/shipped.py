@@ -14,7 +14,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 import rlcourse
 from rlcourse.go.board import Go, Rules
-from rlcourse.go.keys import KeyNetwork
 from rlcourse.go.records import Game, GameFile
 
 KEY_NETWORK = "key_network.pt"
@@ -83,11 +82,6 @@ def fingerprint(games: list[Game]) -> str:
     return whole.hexdigest()[:16]
 
 
-def load_key_network(device: torch.device | str = "cpu") -> KeyNetwork:
-    """The key network that travels with the games, frozen.
-
-    Raises:
-        FileNotFoundError: it is missing.
-        ValueError: it is damaged.
-    """
-    return KeyNetwork.load(games_folder() / KEY_NETWORK, device)
+def key_network_path() -> Path:
+    """The file of the key network that travels with the games, for `keys.KeyNetwork.load`."""
+    return games_folder() / KEY_NETWORK

@@ -7,6 +7,7 @@ import torch
 
 from rlcourse.experiments import go_key_network, go_key_study, go_keys, go_lookup, reference
 from rlcourse.go import prediction, shipped
+from rlcourse.go.keys import KeyNetwork
 from rlcourse.go.pca import PCA
 from rlcourse.go.records import split_of
 from tests.experiments.key_world import positions_in, small_network
@@ -73,7 +74,7 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     )
     keys = go_key_network.make(made, progress=False)
     assert (keys.layer, keys.dim) == ("value", 8)
-    assert go_key_network.KeyNetwork.load(made.out).fingerprint == keys.fingerprint
+    assert KeyNetwork.load(made.out).fingerprint == keys.fingerprint
 
 
 def test_games_that_ask_are_not_stored(tmp_path):
@@ -96,9 +97,9 @@ def test_a_network_to_ship_is_of_a_known_layer_and_preset():
 
 
 def test_the_shipped_keys_are_small_and_of_the_laptop_network():
-    path = shipped.games_folder() / shipped.KEY_NETWORK
+    path = shipped.key_network_path()
     assert path.stat().st_size < go_key_network.MAX_BYTES
-    keys = shipped.load_key_network()
+    keys = KeyNetwork.load(path)
     laptop = go_keys.PRESETS["laptop"]
     assert keys.dim == laptop.dim
     assert not keys.canonical

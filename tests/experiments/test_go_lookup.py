@@ -110,7 +110,7 @@ def test_positions_are_made_once_and_belong_to_their_games(tmp_path):
     positions = positions_in(tmp_path)
     assert positions_in(tmp_path).fingerprint == positions.fingerprint
     rules, some = games()
-    with pytest.raises(ValueError, match="other games: choose another folder"):
+    with pytest.raises(ValueError, match="another configuration .games: .*choose"):
         go_lookup.positions_of(tmp_path, rules, some[:3], progress=False)
     with pytest.raises(ValueError, match="there are 5 and 2: ask for fewer"):
         go_lookup.some_games(some, 6, 2)
