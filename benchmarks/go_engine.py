@@ -22,7 +22,8 @@ import numba
 import torch
 import tyro
 
-from rlcourse.go.board import Go, Rules, State
+from rlcourse.go.board import Go, State
+from rlcourse.go.rules import Rules
 
 SIZE, NUM_BOARDS = 9, 256
 PASS = SIZE**2

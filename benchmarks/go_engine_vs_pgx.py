@@ -22,7 +22,8 @@ import numpy as np
 import torch
 import tyro
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
+from rlcourse.go.rules import Rules
 
 try:
     import jax

@@ -1,4 +1,4 @@
-"""The command line: `python -m rlcourse build | run | bench | doctor`."""
+"""The command line: `python -m rlcourse build | run | bench | play | doctor`."""
 
 import sys
 from collections.abc import Sequence
@@ -52,6 +52,30 @@ def bench(names: Positional[tuple[str, ...]] = (), figures: Path | None = None) 
     return commands.bench(names, figures)
 
 
+def play(
+    opponent: Positional[str] = "gnugo:1",
+    engine: str | None = None,
+    color: Literal["black", "white"] = "black",
+    size: int = 9,
+    komi: float = 7.5,
+    seed: int = 0,
+) -> int:
+    """Play a game of Go in the terminal. Notebook 13 has the board as a widget.
+
+    Args:
+        opponent: random, or gnugo:LEVEL with a level from 1 to 10.
+        engine: the command line of any other engine that speaks GTP; it plays instead.
+        color: yours; black begins.
+        size: of the board, 2 to 19.
+        komi: points that white gets for moving second.
+        seed: of the opponent.
+    """
+    from rlcourse.course.play import play as play_in_terminal
+
+    opponent = opponent if engine is None else f"gtp:{engine}"
+    return play_in_terminal(opponent, color, size, komi, seed)
+
+
 def doctor() -> int:
     """Show what is installed, what is missing, and the command that mends it."""
     return commands.diagnose()
@@ -66,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["run"] and arguments[1:] and not arguments[1].startswith("-"):
             return commands.run_experiment(arguments[1], arguments[2:], PROGRAM)
         return tyro.extras.subcommand_cli_from_dict(
-            {"build": build, "run": run, "bench": bench, "doctor": doctor},
+            {"build": build, "run": run, "bench": bench, "play": play, "doctor": doctor},
             prog=PROGRAM,
             description=DESCRIPTION,
             args=arguments,

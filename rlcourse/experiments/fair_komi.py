@@ -28,9 +28,10 @@ from rlcourse.experiments.reference import Curve
 from rlcourse.experiments.settings import check_counts
 from rlcourse.go import shipped
 from rlcourse.go.arena import wilson_interval
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.flood import area_score
 from rlcourse.go.records import Game
+from rlcourse.go.rules import Rules
 from rlcourse.run.record import Record, load_config, load_metrics
 from rlcourse.viz.curves import plot_band, plot_reference
 from rlcourse.viz.style import PALETTE, SIZES

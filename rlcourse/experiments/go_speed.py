@@ -12,7 +12,8 @@ from jaxtyping import Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
+from rlcourse.go.rules import Rules
 from rlcourse.viz.style import PALETTE, SIZES
 
 Play = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]

@@ -5,7 +5,7 @@ favors each player once. A drawn game counts as half a win.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,10 +13,10 @@ from typing import NamedTuple, Protocol
 import torch
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import BLACK, Go, Player, Rules, State
+from rlcourse.go.board import Go, Player, State, random_opening
 from rlcourse.go.notation import RESIGN
-from rlcourse.go.openings import random_opening
 from rlcourse.go.records import Game, GameFile
+from rlcourse.go.rules import BLACK, Rules
 from rlcourse.go.sgf import to_sgf
 
 
@@ -151,22 +151,61 @@ def play_match(
     Raises:
         ValueError: a player made an illegal move, or the folder holds another match.
     """
-    about = {"one": one.name, "other": other.name, "stones": list(stones)}
-    file = _match_file(folder / "match.games", rules, about)
-    games = {game.number: game for game in file}
-    bar = tqdm(desc=f"{one.name} - {other.name}", total=2 * num_pairs, disable=not progress)
-    with bar:
-        bar.update(len(games))
-        for number in (n for n in range(2 * num_pairs) if n not in games):
-            players = (one, other) if number % 2 == 0 else (other, one)
-            opening = random_opening(rules, number // 2, *stones)
-            game = play_game(*players, rules, number, opening)
-            content = to_sgf(game, rules.size, rules.komi, *(player.name for player in players))
-            (folder / f"{number:05}.sgf").write_bytes(content)
-            file.append([game])
-            games[number] = game
+    record = MatchRecord((one.name, other.name), rules, folder, stones)
+    with record.bar(num_pairs, progress) as bar:
+        for number in record.missing(num_pairs):
+            black, white = (one, other) if number % 2 == 0 else (other, one)
+            record.save(play_game(black, white, rules, number, record.opening(number)))
             bar.update()
-    return count(game for number, game in games.items() if number < 2 * num_pairs)
+    return record.match(num_pairs)
+
+
+class MatchRecord:
+    """The folder of a match: match.games, and an SGF file for each game.
+
+    Args:
+        names: of the two players.
+        rules: of the games.
+        folder: is made if need be; a match that is there already goes on.
+        stones: fewest and most random stones of an opening.
+
+    Raises:
+        ValueError: the folder holds another match.
+    """
+
+    def __init__(
+        self, names: tuple[str, str], rules: Rules, folder: Path, stones: tuple[int, int]
+    ) -> None:
+        self._names, self._rules, self._folder, self._stones = names, rules, folder, stones
+        about = {"one": names[0], "other": names[1], "stones": list(stones)}
+        path = folder / "match.games"
+        self._file = GameFile.open_or_create(path, rules.size, rules.komi, about)
+        self._games = {game.number: game for game in self._file}
+
+    def missing(self, num_pairs: int) -> list[int]:
+        """The games that are still to be played."""
+        return [number for number in range(2 * num_pairs) if number not in self._games]
+
+    def opening(self, number: int) -> list[int]:
+        """The random moves at the start of a game, the same for both games of a pair."""
+        return random_opening(self._rules, number // 2, *self._stones)
+
+    def save(self, game: Game) -> None:
+        """Writes a game that has ended."""
+        names = self._names if game.number % 2 == 0 else self._names[::-1]
+        content = to_sgf(game, self._rules.size, self._rules.komi, *names)
+        (self._folder / f"{game.number:05}.sgf").write_bytes(content)
+        self._file.append([game])
+        self._games[game.number] = game
+
+    def match(self, num_pairs: int) -> Match:
+        """The score of the first pairs."""
+        return count(game for number, game in self._games.items() if number < 2 * num_pairs)
+
+    def bar(self, num_pairs: int, progress: bool) -> tqdm:
+        """A progress bar over all games, those that were played before included."""
+        total, done = 2 * num_pairs, 2 * num_pairs - len(self.missing(num_pairs))
+        return tqdm(desc=" - ".join(self._names), total=total, initial=done, disable=not progress)
 
 
 def play_game(
@@ -199,19 +238,8 @@ def play_game(
     return Game(number, tuple(moves), float(go.score(state)), opening=len(opening))
 
 
-def count(games: Iterator[Game]) -> Match:
+def count(games: Iterable[Game]) -> Match:
     """The score of the first player, who is black in games of even number."""
     signs = [game.margin * (1 if game.number % 2 == 0 else -1) for game in games]
     wins, losses = sum(s > 0 for s in signs), sum(s < 0 for s in signs)
     return Match(wins, len(signs) - wins - losses, losses)
-
-
-def _match_file(path: Path, rules: Rules, about: dict[str, object]) -> GameFile:
-    if not path.exists():
-        return GameFile.create(path, rules.size, rules.komi, about)
-    file = GameFile.open(path)
-    found = {"size": file.size, "komi": file.komi, **file.about}
-    wanted = {"size": rules.size, "komi": rules.komi, **about}
-    if found != wanted:
-        raise ValueError(f"{path} holds the match {found}, not {wanted}: choose another folder")
-    return file

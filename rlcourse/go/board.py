@@ -26,60 +26,19 @@ Two backends with equal results write this state: `kernel_cpu` compiles one loop
 numba, `kernel_torch` does the same with tensor operations on any device.
 """
 
-import math
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-BLACK, WHITE = 1, -1
-MAX_SIZE = 19
+from rlcourse.go.rules import BLACK, NINE, NUM_RECENT, Rules
+
 FILTER_WORDS = 64  # of 64 bits: 4,096 places for some hundred keys
-NUM_PLANES = 8
-NUM_RECENT = 2  # last moves that the planes show
 NUM_SCALARS = 6 + NUM_RECENT
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What differs between tournaments.
-
-    Attributes:
-        size: of the board, 2 to 19.
-        komi: points that white gets for moving second.
-        superko: no position may come back (positional superko); False: simple ko only.
-        max_moves: a game ends after so many moves, passes included; None: 3 size^2.
-    """
-
-    size: int = 9
-    komi: float = 7.0
-    superko: bool = True
-    max_moves: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.size <= MAX_SIZE:
-            raise ValueError(f"size must lie in [2, {MAX_SIZE}], got {self.size}")
-        if not math.isfinite(self.komi):
-            raise ValueError(f"komi must be finite, got {self.komi}")
-        if self.max_moves is not None and self.max_moves < 1:
-            raise ValueError(f"max_moves must be at least 1, got {self.max_moves}")
-
-    @property
-    def num_points(self) -> int:
-        return self.size**2
-
-    @property
-    def num_moves(self) -> int:
-        """Of a board: its points, and the pass."""
-        return self.num_points + 1
-
-    @property
-    def longest(self) -> int:
-        """Moves after which a game ends."""
-        return self.max_moves or 3 * self.num_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +184,7 @@ class Go:
 
     def __init__(
         self,
-        rules: Rules = Rules(),
+        rules: Rules = NINE,
         device: torch.device | str = "cpu",
         backend: str | None = None,
     ) -> None:
@@ -322,6 +281,41 @@ class Go:
 
 
 Player = Callable[[Go, State], int]  # a move for the side to play on one board, or notation.RESIGN
+
+
+class Ongoing(NamedTuple):
+    """One of several games that are played at once, as those see it who play them."""
+
+    number: int  # of the game
+    slot: int  # its place among the games played at once, kept until it ends
+    moves: list[int]  # played so far, the opening included
+
+
+def random_opening(rules: Rules, number: int, least: int, most: int) -> list[int]:
+    """`least` to `most` random stones off the edge, black and white in turn; each move is legal.
+
+    Args:
+        rules: of the board.
+        number: of the opening; the same number gives the same one.
+        least, most: stones, of both colors together; drawn uniformly in between.
+
+    Raises:
+        ValueError: the board has no room for so many.
+    """
+    inner = range(1, rules.size - 1)
+    if not 0 <= least <= most or most > len(inner) ** 2 // 2:
+        raise ValueError(
+            f"an opening on {rules.size}x{rules.size} has 0 to {len(inner) ** 2 // 2} stones, got "
+            f"{least} to {most}"
+        )
+    draw, go = random.Random(number), Go(rules)
+    state, moves, length = go.new(1), [], draw.randint(least, most)
+    while len(moves) < length:
+        move = draw.choice(inner) * rules.size + draw.choice(inner)
+        if bool(state.legal[0, move]):
+            go.step_(state, torch.tensor([move]))
+            moves.append(move)
+    return moves
 
 
 def point_keys(rules: Rules) -> Int[Tensor, "2 P"]:

@@ -7,9 +7,9 @@ reading along.
 import subprocess
 from collections.abc import Sequence
 
-from rlcourse.go.board import Rules
 from rlcourse.go.gtp import EngineError, gnu_go_command
 from rlcourse.go.gtp_server import GtpServer, random_player
+from rlcourse.go.rules import Rules
 
 _SECONDS = 60.0
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rlcourse.go.records import SPLITS
+from rlcourse.go.splits import SPLITS
 
 if TYPE_CHECKING:
     from rlcourse.go.positions import Positions
@@ -32,7 +32,7 @@ class Config:
         num_train: keys that FAISS is trained on, in each half; 40 a list are enough.
         split_halves: an index for the games of each parity, as the paper has.
         fraction: share of the games. Those of a smaller share are among those of a larger one.
-        splits: of `records.split_of`.
+        splits: of `splits.split_of`.
         expert_sources: `splits` and `fraction` choose among their games; of the other sources, such
             as games of the agent, all are stored.
         symmetries: "none"; "canonical": the key network turns positions into a canonical form;

@@ -20,10 +20,10 @@ from threading import local
 import torch
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import BLACK, Go, Rules
+from rlcourse.go.board import Go, random_opening
 from rlcourse.go.gtp import Engine, EngineError, gnu_go_command
-from rlcourse.go.openings import random_opening
 from rlcourse.go.records import Game, GameFile
+from rlcourse.go.rules import BLACK, Rules
 from rlcourse.run.files import exclusively
 
 NAME, LOCK = "gnugo_{:03}.games", ".lock"
@@ -154,16 +154,7 @@ def _files(config: Config, folder: Path) -> list[GameFile]:
     files = []
     for i in range(-(-config.num_games // config.games_per_file)):
         path = folder / NAME.format(i)
-        if not path.exists():
-            GameFile.create(path, config.size, config.komi, about)
-        file = GameFile.open(path)
-        found = {"size": file.size, "komi": file.komi, **file.about}
-        wanted = {"size": config.size, "komi": config.komi, **about}
-        if found != wanted:
-            raise ValueError(
-                f"{path} was made with {found}, not with {wanted}: choose another folder"
-            )
-        files.append(file)
+        files.append(GameFile.open_or_create(path, config.size, config.komi, about))
     return files
 
 

@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
 
-from rlcourse.go.board import BLACK, Rules
 from rlcourse.go.notation import RESIGN, move_of, vertex_of
+from rlcourse.go.rules import BLACK, Rules
 
 GNU_GO_PLACES = ("gnugo", "/usr/games/gnugo")  # Debian's folder of games is not on every PATH
 _LAST_WORDS = 12  # lines of its error output that an error repeats
@@ -78,6 +78,7 @@ class Engine:
         self.name = name or self.command[0]
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._errors: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._known: dict[str, bool] = {}  # which commands the engine says it has
         try:
             self._process = subprocess.Popen(
                 self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -116,12 +117,17 @@ class Engine:
         raise EngineError(f"{self.name} refused {command!r}: {said}")
 
     def new_game(self, seed: int | None = None, level: int | None = None) -> None:
-        """Clears the board, and sets size and komi. GNU Go also takes a seed and a level."""
+        """Clears the board, and sets size and komi.
+
+        A seed is for engines that know `set_random_seed`, as GNU Go does; others draw their own
+        random numbers. A level is for GNU Go.
+        """
         self.send(f"boardsize {self.rules.size}")
         self.send(f"komi {self.rules.komi:g}")
         self.send("clear_board")
-        if seed is not None:
+        if seed is not None and self._knows("set_random_seed"):
             self.send(f"set_random_seed {seed}")
+        if seed is not None and self._knows("clear_cache"):
             self.send("clear_cache")
         if level is not None:
             self.send(f"level {level}")
@@ -177,6 +183,11 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _knows(self, command: str) -> bool:
+        if command not in self._known:
+            self._known[command] = self.send(f"known_command {command}").lower() == "true"
+        return self._known[command]
 
     def _read(self, stream, keep) -> None:
         for line in stream:

@@ -15,8 +15,9 @@ from typing import IO
 
 import torch
 
-from rlcourse.go.board import BLACK, WHITE, Go, Player, Rules, State
-from rlcourse.go.notation import COLUMNS, RESIGN, move_of, result_text, vertex_of
+from rlcourse.go.board import Go, Player, State
+from rlcourse.go.notation import RESIGN, board_text, move_of, result_text, vertex_of
+from rlcourse.go.rules import BLACK, WHITE, Rules
 
 _COLORS = {"b": BLACK, "black": BLACK, "w": WHITE, "white": WHITE}
 
@@ -187,14 +188,7 @@ class GtpServer:
         return ""
 
     def _showboard(self) -> str:
-        size = self._go.rules.size
-        letters = "   " + " ".join(COLUMNS[:size])
-        stones = self._state.stones[0].view(size, size).tolist()
-        rows = [
-            f"{size - row:2} " + " ".join(".XO"[stone] for stone in line)
-            for row, line in enumerate(stones)
-        ]
-        return "\n" + "\n".join([letters, *rows, letters])
+        return "\n" + board_text(self._state.stones[0].tolist(), self._go.rules.size)
 
     def _final_score(self) -> str:
         return result_text(float(self._go.score(self._state)))

@@ -14,15 +14,8 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from rlcourse.go.board import (
-    FILTER_WORDS,
-    NUM_PLANES,
-    NUM_RECENT,
-    Rules,
-    State,
-    neighbor_points,
-    point_keys,
-)
+from rlcourse.go.board import FILTER_WORDS, State, neighbor_points, point_keys
+from rlcourse.go.rules import NUM_PLANES, NUM_RECENT, Rules
 
 _FILTER_MASK = 64 * FILTER_WORDS - 1
 _SERIAL = 64  # boards below which threads cost more than they give

@@ -7,15 +7,8 @@ counted anew by one scatter. Only scoring floods, and it stops when nothing chan
 import torch
 from torch import Tensor
 
-from rlcourse.go.board import (
-    FILTER_WORDS,
-    NUM_PLANES,
-    NUM_RECENT,
-    Rules,
-    State,
-    neighbor_points,
-    point_keys,
-)
+from rlcourse.go.board import FILTER_WORDS, State, neighbor_points, point_keys
+from rlcourse.go.rules import NUM_PLANES, NUM_RECENT, Rules
 
 _FILTER_MASK = 64 * FILTER_WORDS - 1
 

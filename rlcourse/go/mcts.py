@@ -24,7 +24,7 @@ scale. An action that was not tried counts as worth the mean value of its node, 
 are not allowed can be masked below the root too, where the model knows them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -48,6 +48,7 @@ class Evaluation(NamedTuple):
 
 
 Recurrent = Callable[[Tensor, Int[Tensor, " B"]], Evaluation]
+Generators = torch.Generator | Sequence[torch.Generator]  # on the CPU: for all games, or for each
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Search:
     """Settings.
 
     Attributes:
-        num_simulations: evaluations of the model after the root's.
+        num_simulations: evaluations of the model after the root's; 0: the root's alone.
         pb_c_init: weight of the prior at first; MuZero's constant.
         pb_c_base: visits after which that weight starts to grow; MuZero's constant.
         noise_fraction: of the root's prior that is replaced by Dirichlet noise; MuZero: 0.25 in
@@ -70,8 +71,8 @@ class Search:
     noise_alpha: float = 0.15
 
     def __post_init__(self) -> None:
-        if self.num_simulations < 1:
-            raise ValueError(f"num_simulations must be at least 1, got {self.num_simulations}")
+        if self.num_simulations < 0:
+            raise ValueError(f"num_simulations must not be negative, got {self.num_simulations}")
         for name in ("pb_c_base", "noise_alpha"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -138,7 +139,7 @@ def search(
     root: Evaluation,
     recurrent: Recurrent,
     settings: Search = Search(),
-    generator: torch.Generator | None = None,
+    generator: Generators | None = None,
 ) -> Found:
     """Searches all games at once; without noise the result is a function of root and model.
 
@@ -147,7 +148,8 @@ def search(
         recurrent: the model: (embedding [B, ...], action [B], both on the device of the root's
             embedding) -> what lies behind.
         settings: see `Search`.
-        generator: on the CPU, for the noise; needed only where `noise_fraction` is positive.
+        generator: for the noise; needed only where `noise_fraction` is positive. With one for each
+            game, a game's noise does not depend on the others in the batch.
 
     Raises:
         ValueError: no legal move, a number that is not finite, wrong shapes, a missing generator.
@@ -166,13 +168,13 @@ def search(
         q=tree.q[:, 0].float(),
         value=(tree.value_sum[:, 0] / tree.node_visits[:, 0]).float(),
         prior=tree.prior[:, 0].clamp(min=0).float(),
-        mean_depth=depth / settings.num_simulations,
+        mean_depth=depth / max(1, settings.num_simulations),
     )
 
 
 @torch.no_grad()
 def plant(
-    root: Evaluation, settings: Search = Search(), generator: torch.Generator | None = None
+    root: Evaluation, settings: Search = Search(), generator: Generators | None = None
 ) -> Tree:
     """Trees that hold their roots only, noise included. Arguments and errors as in `search`."""
     if root.logits.ndim != 2 or 0 in root.logits.shape:
@@ -245,19 +247,24 @@ def action_weights(visits: Int[Tensor, "B A"], temperature: float = 1.0) -> Floa
 
 
 def choose(
-    visits: Int[Tensor, "B A"], temperature: float, generator: torch.Generator | None = None
+    visits: Int[Tensor, "B A"], temperature: float, generator: Generators | None = None
 ) -> Int[Tensor, " B"]:
     """An action per game, drawn from `action_weights`; at temperature 0 nothing is drawn.
 
     Raises:
-        ValueError: a negative temperature, or a positive one without a generator.
+        ValueError: a negative temperature, or a positive one without a generator, or another number
+            of generators than games.
     """
     weights = action_weights(visits, temperature)
     if temperature == 0:
         return weights.argmax(-1)
     if generator is None:
         raise ValueError(f"temperature is {temperature}: drawing actions needs a generator")
-    return torch.multinomial(weights, 1, generator=generator).squeeze(1)
+    if isinstance(generator, torch.Generator):
+        return torch.multinomial(weights, 1, generator=generator).squeeze(1)
+    _check_count(generator, len(weights))
+    drawn = [torch.multinomial(w, 1, generator=g) for w, g in zip(weights, generator, strict=True)]
+    return torch.cat(drawn)
 
 
 def _empty(embedding: Tensor, num_nodes: int, num_actions: int) -> Tree:
@@ -323,11 +330,26 @@ def _check_numbers(packed: np.ndarray, masked: bool) -> None:
             raise ValueError(f"game {stuck.argmax()} has no legal move, but its discount is not 0")
 
 
-def _with_noise(prior: np.ndarray, settings: Search, generator: torch.Generator) -> np.ndarray:
+def _check_count(generators: Sequence[torch.Generator], num_games: int) -> None:
+    if len(generators) != num_games:
+        raise ValueError(
+            f"{len(generators)} generators for {num_games} games: give one, or one each"
+        )
+
+
+def _with_noise(prior: np.ndarray, settings: Search, generator: Generators) -> np.ndarray:
     """The prior [B, A] mixed with Dirichlet noise over the allowed actions."""
-    seed = int(torch.randint(2**62, (), generator=generator))
+
+    def gamma(generator: torch.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        seed = int(torch.randint(2**62, (), generator=generator))
+        return np.random.default_rng(seed).gamma(settings.noise_alpha, size=shape)
+
+    if isinstance(generator, torch.Generator):
+        noise = gamma(generator, prior.shape)
+    else:
+        _check_count(generator, len(prior))
+        noise = np.stack([gamma(each, prior.shape[1:]) for each in generator])
     legal = prior >= 0
-    noise = np.random.default_rng(seed).gamma(settings.noise_alpha, size=prior.shape)
     noise = np.where(legal, np.maximum(noise, np.finfo(float).tiny), 0.0)
     noise /= noise.sum(1, keepdims=True)
     mixed = (1 - settings.noise_fraction) * prior + settings.noise_fraction * noise

@@ -4,6 +4,8 @@ A move is a number here: row * size + column with rows from the top, and size^2 
 counts rows from the bottom and leaves out the letter I; SGF counts both from the top left.
 """
 
+from collections.abc import Sequence
+
 RESIGN = -1  # what a player answers instead of a move
 COLUMNS = "ABCDEFGHJKLMNOPQRSTUVWXYZ"  # GTP's, without I
 
@@ -62,6 +64,27 @@ def result_text(margin: float, resigned: bool = False) -> str:
         return "0"
     winner = "B" if margin > 0 else "W"
     return f"{winner}+R" if resigned else f"{winner}+{abs(margin):g}"
+
+
+def board_text(stones: Sequence[int], size: int, last_move: int | None = None) -> str:
+    """A board for people: X black, O white, GTP's coordinates around it.
+
+    Args:
+        stones: of the points, in rows from the top: 1 black, -1 white, 0 empty.
+        size: of the board.
+        last_move: a point to put in brackets; a pass, or None, marks nothing.
+    """
+    letters = "   " + " ".join(COLUMNS[:size])
+    rows = []
+    for row in range(size):
+        line = f"{size - row:2} " + " ".join(
+            ".XO"[stone] for stone in stones[row * size : (row + 1) * size]
+        )
+        if last_move is not None and last_move // size == row:
+            place = 3 + 2 * (last_move % size)
+            line = f"{line[: place - 1]}({line[place]}){line[place + 2 :]}"
+        rows.append(line)
+    return "\n".join([letters, *rows, letters])
 
 
 def _check_move(move: int, size: int) -> None:

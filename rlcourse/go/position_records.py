@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from numba import njit
 
-from rlcourse.go.board import NUM_PLANES, NUM_RECENT, Go, Rules, State
+from rlcourse.go.board import Go, State
 from rlcourse.go.records import Game
+from rlcourse.go.rules import NUM_PLANES, NUM_RECENT, Rules
 
 NUM_NEXT = 10  # moves that a position remembers of what followed
 _BLOCK = 2048  # games that are replayed together

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlcourse.go.board import Rules
 from rlcourse.go.position_records import game_type, record_type
 from rlcourse.go.records import Game
+from rlcourse.go.rules import Rules
 from rlcourse.run.files import replacing, write_whole
 
 FORMAT = "rlcourse positions 1"

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import NUM_PLANES
+from rlcourse.go.rules import NUM_PLANES
 from rlcourse.go.symmetry import NUM_SYMMETRIES, transform_moves, transform_planes
 from rlcourse.nets.boards import PolicyHead, Tower, ValueHead
 from rlcourse.run.checkpoint import load_checkpoint, save_checkpoint

@@ -27,14 +27,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlcourse.go.board import MAX_SIZE
+from rlcourse.go.rules import MAX_SIZE
 from rlcourse.run.files import write_whole
 
 FORMAT = "rlcourse games 1"
 _HEAD = struct.Struct("<IhBBH")
 _CRC = struct.Struct("<I")
 _RESIGNED, _DISPUTED = 1, 2
-SPLITS = ("train", "retrieval", "test")
 
 
 class Game(NamedTuple):
@@ -46,11 +45,6 @@ class Game(NamedTuple):
     resigned: bool = False
     opening: int = 0  # moves at the start that no player chose, as random stones are
     disputed: bool = False  # the players count another score than the area on the board
-
-
-def split_of(number: int) -> str:
-    """To which split a game belongs: one in ten is for tests, the others are halved."""
-    return SPLITS[2] if number % 10 == 9 else SPLITS[number % 2]
 
 
 @dataclass(frozen=True)
@@ -98,6 +92,26 @@ class GameFile:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{path} is no file of games: its first line should say so") from None
         return cls(path, size, komi, header, len(line))
+
+    @classmethod
+    def open_or_create(
+        cls, path: Path, size: int, komi: float, about: Mapping[str, Any]
+    ) -> "GameFile":
+        """The file, made if there is none.
+
+        Raises:
+            ValueError: it was made with another size or komi, or says something else about itself.
+        """
+        if not path.exists():
+            return cls.create(path, size, komi, about)
+        file = cls.open(path)
+        found = {"size": file.size, "komi": file.komi, **file.about}
+        wanted = {"size": size, "komi": komi, **json.loads(json.dumps(about))}
+        if found != wanted:
+            raise ValueError(
+                f"{path} was made with {found}, not with {wanted}: choose another folder"
+            )
+        return file
 
     def append(self, games: Iterable[Game]) -> None:
         """Adds games at the end and makes sure that they are on the disk.

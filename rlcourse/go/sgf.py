@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from sgfmill import sgf
 
-from rlcourse.go.board import BLACK, Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.notation import result_text, sgf_of
 from rlcourse.go.records import Game, GameFile
+from rlcourse.go.rules import BLACK, Rules
 
 _RESULT = re.compile(r"([BW])\+(R|Resign|\d+(?:\.\d+)?)", re.IGNORECASE)
 _UNKNOWN_MARGIN = 0.5  # of a resignation: only its sign counts

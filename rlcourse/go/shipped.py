@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 import rlcourse
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.records import Game, GameFile
+from rlcourse.go.rules import Rules
 
 KEY_NETWORK = "key_network.pt"
 

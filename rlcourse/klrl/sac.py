@@ -39,8 +39,14 @@ from torch import Tensor, nn
 
 from rlcourse.data.replay import Replay
 from rlcourse.envs.groups import check_groups, check_saved_groups, flatten
-from rlcourse.nets.blocks import MLP, GaussianHead, TwinCritic, target_of, update_target_
-from rlcourse.nets.state import check_networks_state, load_networks_state_, networks_state
+from rlcourse.nets.blocks import MLP, GaussianHead, TwinCritic
+from rlcourse.nets.state import (
+    check_networks_state,
+    load_networks_state_,
+    networks_state,
+    target_of,
+    update_target_,
+)
 from rlcourse.ops.distributions import SquashedGaussian
 from rlcourse.ops.dual import DualVariable, multiplier_loss
 from rlcourse.types import Step, Transition

@@ -46,8 +46,14 @@ from torch import Tensor, nn
 
 from rlcourse.data.replay import SequenceReplay
 from rlcourse.envs.groups import check_groups, check_saved_groups, flatten
-from rlcourse.nets.blocks import Critic, GaussianHead, LayerNormMLP, target_of, update_target_
-from rlcourse.nets.state import check_networks_state, load_networks_state_, networks_state
+from rlcourse.nets.blocks import Critic, GaussianHead, LayerNormMLP
+from rlcourse.nets.state import (
+    check_networks_state,
+    load_networks_state_,
+    networks_state,
+    target_of,
+    update_target_,
+)
 from rlcourse.ops.distributions import SquashedGaussian
 from rlcourse.ops.targets import retrace
 from rlcourse.types import Prior, Sequence, Step, Transition

@@ -1,4 +1,4 @@
-"""Networks without an algorithm: perceptrons, the head of a Gaussian policy, twin critics, targets.
+"""Networks without an algorithm: perceptrons, the head of a Gaussian policy, twin critics.
 
 Shapes: features are on the last axis, and any axes may stand in front, as [B, D] or [T, B, D].
 
@@ -6,11 +6,9 @@ Every weight is drawn from the generator that is given, on its device, uniform w
 +-1 / sqrt(number of inputs); every bias starts at 0. Networks are float32; `.double()` converts.
 
 Sources: the layer-norm network and the Gaussian head follow Acme (Hoffman et al. 2020, arXiv
-2006.00979), twin critics Fujimoto et al. 2018 (arXiv 1802.09477), targets that trail behind
-Lillicrap et al. 2015 (arXiv 1509.02971).
+2006.00979), twin critics Fujimoto et al. 2018 (arXiv 1802.09477).
 """
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -205,30 +203,6 @@ class TwinCritic(nn.Module):
         both = _side_by_side(obs, action)
         values = [self.first.network(both), self.second.network(both)]
         return torch.stack(values).squeeze(-1)
-
-
-def target_of(network: nn.Module) -> nn.Module:
-    """Return a copy of `network` that no gradient reaches, to be moved by `update_target_`."""
-    return copy.deepcopy(network).requires_grad_(False)
-
-
-@torch.no_grad()
-def update_target_(target: nn.Module, network: nn.Module, rate: float = 1.0) -> None:
-    """Move the target's parameters towards the network's, in place: rate 1.0 copies them.
-
-    Buffers, which hold statistics, are copied.
-
-    Raises:
-        ValueError: a rate outside (0, 1], or networks whose parameters do not correspond.
-    """
-    if not 0.0 < rate <= 1.0:
-        raise ValueError(f"rate must be in (0, 1]: got {rate}")
-    ours, theirs = list(target.parameters()), list(network.parameters())
-    if [p.shape for p in ours] != [p.shape for p in theirs]:
-        raise ValueError("the target is not a copy of the network: make it with target_of(network)")
-    torch._foreach_lerp_(ours, theirs, rate)  # mine.lerp_(other, rate) for each pair, in one call
-    for copied, buffer in zip(target.buffers(), network.buffers(), strict=True):
-        copied.copy_(buffer)
 
 
 def _side_by_side(obs: Tensor, action: Tensor) -> Tensor:

@@ -17,8 +17,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from rlcourse.nets.blocks import linear
-
 
 def convolution(
     num_inputs: int,
@@ -44,9 +42,7 @@ def convolution(
     layer = nn.utils.skip_init(
         nn.Conv2d, num_inputs, num_outputs, kernel, padding=kernel // 2, device=generator.device
     )
-    stddev = scale * math.sqrt(2.0 / (num_inputs * kernel**2))
-    nn.init.normal_(layer.weight, 0.0, stddev, generator=generator)
-    nn.init.zeros_(layer.bias)
+    _draw_(layer, num_inputs * kernel**2, scale, generator)
     return layer
 
 
@@ -104,8 +100,8 @@ class PolicyHead(nn.Module):
         super().__init__()
         self.hidden = convolution(num_channels, num_hidden, generator, kernel=1)
         self.points = convolution(num_hidden, 1, generator, kernel=1, scale=0.1)
-        self.pooled = linear(2 * num_hidden, num_hidden, generator)
-        self.pass_move = linear(num_hidden, 1, generator, scale=0.1)
+        self.pooled = _linear(2 * num_hidden, num_hidden, generator)
+        self.pass_move = _linear(num_hidden, 1, generator, scale=0.1)
 
     def features(self, planes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
         """The hidden activations, before anything is said of a move."""
@@ -129,8 +125,8 @@ class ValueHead(nn.Module):
     def __init__(self, num_channels: int, generator: torch.Generator, num_hidden: int = 32) -> None:
         super().__init__()
         self.hidden = convolution(num_channels, num_hidden, generator, kernel=1)
-        self.pooled = linear(2 * num_hidden, 2 * num_hidden, generator)
-        self.value = linear(2 * num_hidden, 1, generator, scale=0.1)
+        self.pooled = _linear(2 * num_hidden, 2 * num_hidden, generator)
+        self.value = _linear(2 * num_hidden, 1, generator, scale=0.1)
 
     def features(self, planes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
         """The hidden activations, before the value."""
@@ -139,6 +135,21 @@ class ValueHead(nn.Module):
 
     def forward(self, planes: Float[Tensor, "B C H W"]) -> Float[Tensor, " B"]:
         return torch.tanh(self.value(self.features(planes))).squeeze(1)
+
+
+def _linear(
+    num_inputs: int, num_outputs: int, generator: torch.Generator, scale: float = 1.0
+) -> nn.Linear:
+    layer = nn.utils.skip_init(nn.Linear, num_inputs, num_outputs, device=generator.device)
+    _draw_(layer, num_inputs, scale, generator)
+    return layer
+
+
+def _draw_(
+    layer: nn.Conv2d | nn.Linear, fan_in: int, scale: float, generator: torch.Generator
+) -> None:
+    nn.init.normal_(layer.weight, 0.0, scale * math.sqrt(2.0 / fan_in), generator=generator)
+    nn.init.zeros_(layer.bias)
 
 
 def _means_and_maxima(planes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C2"]:

@@ -9,11 +9,8 @@ One metric is the loop's own: `episode_return`, the mean undiscounted return of 
 ended since the line before, over all instances; absent where none ended.
 """
 
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from rlcourse.run.checkpoint import load_checkpoint, save_checkpoint
+from rlcourse.run.interrupt import deferred_interrupt, how_to_resume
 from rlcourse.run.record import Metric, Record
 from rlcourse.types import Agent, Environment, Step, Transition
 
@@ -70,7 +68,7 @@ def run_loop(
     run = _Run(env, agent, record, Path(checkpoint_path) if checkpoint_path else None)
     books = run.start(num_steps, evaluate)
     bar = tqdm(desc=label, total=num_steps, initial=books.num_done, disable=not progress)
-    with bar, _deferred_interrupt() as interrupted:
+    with bar, deferred_interrupt() as interrupted:
         while not (books.num_done == num_steps or interrupted() or until()):
             run.advance()
             due = {name: books.num_done % count == 0 for name, count in every.items()}
@@ -83,7 +81,7 @@ def run_loop(
         run.save()
         bar.total = books.num_done if until() else num_steps  # a bar that falls short ends in red
     if books.num_done < num_steps and not until():
-        print(_how_to_resume(books.num_done, num_steps, run.checkpoint_path), file=sys.stderr)
+        print(how_to_resume(books.num_done, num_steps, run.checkpoint_path), file=sys.stderr)
     return books.num_done
 
 
@@ -222,38 +220,6 @@ class _Run:
                 f" is no checkpoint to resume from (checkpoint_path: {self.checkpoint_path}):"
                 " choose another folder, or delete this one to start anew"
             )
-
-
-@contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Hold the first interrupt back, so that no step is left half done; yield whether it came."""
-    seen: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # Python delivers interrupts to the main thread only
-        return
-
-    def hold_back(number: int, frame: Any) -> None:
-        if seen:
-            signal.default_int_handler(number, frame)
-        seen.append(number)
-
-    before = signal.signal(signal.SIGINT, hold_back)
-    try:
-        yield lambda: bool(seen)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _how_to_resume(num_done: int, num_steps: int, checkpoint_path: Path | None) -> str:
-    if checkpoint_path is None:
-        return (
-            f"Interrupted at step {num_done} of {num_steps}. No checkpoint was kept: give"
-            " checkpoint_path to be able to go on another time."
-        )
-    return (
-        f"Interrupted at step {num_done} of {num_steps}; everything is saved in"
-        f" {checkpoint_path}. Run the same cell or command again to go on from there."
-    )
 
 
 def _check_counts(**counts: int) -> None:

@@ -7,8 +7,9 @@ import ipywidgets as widgets
 import torch
 from IPython.display import display
 
-from rlcourse.go.board import BLACK, WHITE, Go, State, neighbor_points
+from rlcourse.go.board import Go, State, neighbor_points
 from rlcourse.go.notation import result_text, vertex_of
+from rlcourse.go.rules import BLACK, WHITE
 from rlcourse.viz.boards import Board, board_svg, extent_of
 from rlcourse.viz.map_editor import notice
 from rlcourse.viz.widgets import static_bundle, still_image

@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from rlcourse.go.board import BLACK, MAX_SIZE, WHITE, State
+from rlcourse.go.board import State
 from rlcourse.go.notation import COLUMNS, vertex_of
+from rlcourse.go.rules import BLACK, MAX_SIZE, WHITE
 from rlcourse.viz.shapes import Box, Circle, Shape, Words, draw_shapes, svg_text
 from rlcourse.viz.style import PALETTE
 

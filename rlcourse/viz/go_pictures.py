@@ -11,10 +11,12 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from rlcourse.go.board import BLACK, WHITE, Go, Rules, point_keys
+from rlcourse.go.board import Go, point_keys
 from rlcourse.go.flood import beside, from_text, marked
 from rlcourse.go.notation import move_of
-from rlcourse.go.records import SPLITS, Game, split_of
+from rlcourse.go.records import Game
+from rlcourse.go.rules import BLACK, WHITE, Rules
+from rlcourse.go.splits import SPLITS, split_of
 from rlcourse.viz.boards import Board, row_svg
 from rlcourse.viz.style import PALETTE, SIZES
 from rlcourse.viz.widgets import still_image

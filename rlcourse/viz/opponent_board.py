@@ -8,10 +8,11 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from rlcourse.go.board import BLACK, WHITE, Go, Rules, State
+from rlcourse.go.board import Go, State
 from rlcourse.go.conversation import gnu_go_missing
 from rlcourse.go.gtp import Engine, gnu_go_command
 from rlcourse.go.gtp_server import random_player
+from rlcourse.go.rules import BLACK, WHITE, Rules
 from rlcourse.viz.board_widget import BoardWidget
 from rlcourse.viz.map_editor import notice
 from rlcourse.viz.widgets import static_bundle

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from rlcourse.experiments import go_speed
-from rlcourse.go.board import Rules
 from rlcourse.go.flood import play
+from rlcourse.go.rules import Rules
 
 RULES = Rules(5, 0.5)
 

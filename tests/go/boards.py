@@ -4,7 +4,8 @@ import textwrap
 
 import torch
 
-from rlcourse.go.board import Go, Rules, State
+from rlcourse.go.board import Go, State
+from rlcourse.go.rules import Rules
 
 
 def points(text: str) -> list[str]:

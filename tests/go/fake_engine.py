@@ -3,7 +3,7 @@
 import sys
 import time
 
-way = sys.argv[1]
+way = version = sys.argv[1]
 for line in sys.stdin:
     command = line.split()[0]
     if command == "genmove":
@@ -18,6 +18,11 @@ for line in sys.stdin:
     elif command == "quit":
         print("=\n", flush=True)
         break
+    elif command in ("set_random_seed", "clear_cache") and way != "seeded":
+        print("? unknown command\n", flush=True)
     else:
-        words = {"name": "Fake", "version": way, "final_score": "W+5.5"}.get(command, "")
-        print(f"= {words}\n", flush=True)
+        if command == "set_random_seed":
+            version = line.split()[1]
+        words = {"name": "Fake", "version": version, "final_score": "W+5.5"}
+        words["known_command"] = str(way == "seeded").lower()
+        print(f"= {words.get(command, '')}\n", flush=True)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from rlcourse.go.records import split_of
+from rlcourse.go.splits import split_of
 from rlcourse.go.symmetry import NUM_SYMMETRIES, transform_planes
 
 SIZE, PLANES = 5, 2

@@ -5,11 +5,11 @@ import math
 import pytest
 
 from rlcourse.go.arena import Local, Match, elo_difference, play_game, play_match, wilson_interval
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go, random_opening
 from rlcourse.go.gtp_server import random_player
 from rlcourse.go.notation import RESIGN
-from rlcourse.go.openings import random_opening
 from rlcourse.go.records import GameFile
+from rlcourse.go.rules import Rules
 from rlcourse.go.sgf import read_sgf
 
 RULES = Rules(5, 2.5)

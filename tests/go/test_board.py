@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlcourse.go.board import BLACK, WHITE, Go, Rules, State
+from rlcourse.go.board import Go, State
+from rlcourse.go.rules import BLACK, WHITE, Rules
 from tests.go.boards import drawn, play, points, rules, set_up
 from tests.oracles.slow_go import SlowGo
 

@@ -4,9 +4,9 @@ import subprocess
 import pytest
 
 from rlcourse.go import conversation
-from rlcourse.go.board import Rules
 from rlcourse.go.conversation import ask_gnu_go, ask_server, gnu_go_missing
 from rlcourse.go.gtp import GNU_GO_PLACES, EngineError
+from rlcourse.go.rules import Rules
 
 RULES = Rules(9, 7.5)
 COMMANDS = ["1 komi 7.5", "2 play b D4", "3 play w I5", "genmove w"]

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.flood import area_score, beside, flood, from_text, liberties, marked, play
+from rlcourse.go.rules import Rules
 from tests.oracles.slow_go import SlowGo
 
 NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from rlcourse.go import generate
-from rlcourse.go.board import BLACK, WHITE, Rules
 from rlcourse.go.gtp import GNU_GO_PLACES, Engine, EngineError, gnu_go_command
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import GameFile
+from rlcourse.go.rules import BLACK, WHITE, Rules
 from rlcourse.run.files import exclusively
 
 FAKE = Path(__file__).with_name("fake_engine.py")
@@ -30,6 +30,13 @@ def test_an_engine_answers():
         assert engine.genmove(BLACK) == 72
         assert engine.final_score() == -5.5
         engine.play(WHITE, 81)
+
+
+def test_a_seed_is_for_engines_that_take_one():
+    for way, version in (("well", "well"), ("seeded", "7")):
+        with fake(way) as engine:
+            engine.new_game(seed=7)
+            assert engine.send("version") == version
 
 
 def test_an_engine_may_resign():

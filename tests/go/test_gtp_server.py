@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from rlcourse.go.board import BLACK, Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.gtp import GNU_GO_PLACES, Engine, gnu_go_command
 from rlcourse.go.gtp_server import GtpServer, random_player
+from rlcourse.go.rules import BLACK, Rules
 from tests.go.boards import play
 
 COMMAND = [sys.executable, "-m", "rlcourse.go.gtp_server"]
@@ -93,6 +94,7 @@ def test_our_client_plays_a_whole_game_with_our_server():
     state = go.new(1)
     with Engine(COMMAND, rules) as engine:
         assert engine.name == "rlcourse 1"
+        engine.new_game(seed=5)  # which the server does not take
         while not bool(go.is_over(state)):
             play(go, state, engine.genmove(color))
             color = -color

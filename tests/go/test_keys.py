@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.keys import KeyNetwork, RawKeys, canonical_symmetry, raw_keys
 from rlcourse.go.pca import PCA
 from rlcourse.go.prediction import LAYERS, PredictionNetwork
+from rlcourse.go.rules import Rules
 from rlcourse.go.symmetry import transform_planes
 
 SIZE = 5

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.mcts import (
     Evaluation,
     Search,
@@ -19,6 +19,7 @@ from rlcourse.go.mcts import (
     search,
     simulate,
 )
+from rlcourse.go.rules import Rules
 from tests.go.boards import points, set_up
 from tests.go.worlds import Bandit, Board, Nim, Table, TicTacToe
 from tests.oracles.slow_mcts import SlowSearch
@@ -319,7 +320,7 @@ def test_a_bad_model_is_named():
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("num_simulations", 0),
+        ("num_simulations", -1),
         ("pb_c_base", 0.0),
         ("pb_c_init", -1.0),
         ("noise_fraction", 1.5),
@@ -340,6 +341,40 @@ def test_randomness_needs_a_generator_and_temperature_a_sign():
         choose(visits, 1.0)
     with pytest.raises(ValueError, match=r"temperature must not be negative, got -1.0"):
         action_weights(visits, -1.0)
+
+
+def test_no_simulations_give_the_roots_own_evaluation():
+    table = Table(5, 4, 0)
+    found = search(table.root([0, 3]), table.recurrent, Search(0))
+    assert int(found.visits.sum()) == 0
+    torch.testing.assert_close(found.value, table.value[[0, 3]])
+    wanted = [[p or 0.0 for p in table.prior(state)] for state in (0, 3)]
+    torch.testing.assert_close(found.prior, torch.tensor(wanted))
+    assert found.mean_depth.tolist() == [0.0, 0.0]
+
+
+def test_a_game_with_its_own_generator_does_not_depend_on_the_batch():
+    table, settings = Table(9, 4, 1), Search(12, noise_fraction=0.5)
+
+    def generators(*seeds: int) -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    states, draws = [2, 2, 5], generators(7, 8, 9)
+    many = search(table.root(states), table.recurrent, settings, draws)
+    moves = choose(many.visits, 1.0, draws)
+    assert not torch.equal(many.prior[0], many.prior[1])  # the same state, other noise
+    for game, seed in enumerate((7, 8, 9)):
+        draw = generators(seed)
+        one = search(table.root([states[game]]), table.recurrent, settings, draw)
+        assert torch.equal(one.visits[0], many.visits[game])
+        assert torch.equal(one.prior[0], many.prior[game])
+        assert int(choose(one.visits, 1.0, draw)) == int(moves[game])
+    for wrong in (
+        lambda: search(table.root([0]), table.recurrent, settings, generators(1, 2)),
+        lambda: choose(many.visits[:1], 1.0, generators(1, 2)),
+    ):
+        with pytest.raises(ValueError, match="2 generators for 1 games"):
+            wrong()
 
 
 @pytest.mark.gpu

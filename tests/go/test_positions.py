@@ -1,87 +1,29 @@
-"""Positions on disk: against single boards of the engine, interrupted, damaged, misused."""
+"""Positions on disk: against single boards of the engine, in any order, in part, misused."""
 
-import json
-import random
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from rlcourse.go import position_shards, positions
-from rlcourse.go.board import NUM_PLANES, Go, Rules
-from rlcourse.go.position_records import NUM_NEXT, is_kept, record_type
-from rlcourse.go.positions import Config, Positions, build, half_of
-from rlcourse.go.records import Game, GameFile, split_of
-from rlcourse.run.files import exclusively
-
-ROOT = Path(__file__).resolve().parents[2]
-TINY = Rules(3, 0.5)
-
-
-def random_game(rules: Rules, number: int, longest: int | None = None) -> Game:
-    """A game of random legal moves, resigned after `longest` of them."""
-    draw, go = random.Random(number), Go(rules)
-    state, moves = go.new(1), []
-    while not bool(go.is_over(state)) and len(moves) != longest:
-        legal = state.legal[0].nonzero().squeeze(1).tolist()
-        moves.append(draw.choice(legal[:-1] if len(legal) > 1 and draw.random() < 0.9 else legal))
-        go.step_(state, torch.tensor([moves[-1]]))
-    resigned = not bool(go.is_over(state))
-    margin = draw.choice([-0.5, 0.5]) if resigned else float(go.score(state))
-    return Game(number, tuple(moves), margin, resigned, opening=min(len(moves), number % 4))
-
-
-def tiny_games(count: int, start: int = 0) -> list[Game]:
-    return [random_game(TINY, number, 20) for number in range(start, start + count)]
-
-
-def make(folder, games, rules=TINY, **settings) -> Positions:
-    made = Positions.create(folder, rules)
-    made.append(games, progress=False, **settings)
-    return made
-
-
-def everything(made: Positions) -> positions.Batch:
-    return made.batch(torch.arange(len(made)))
-
-
-def same(one, other) -> bool:
-    return all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(one, other, strict=True))
-
-
-def replayed(games: list[Game], rules: Rules, source: int = 0) -> positions.Batch:
-    """What `batch` should give for all positions, from one board at a time."""
-    go, rows = Go(rules), []
-    for game in games:
-        state, seen = go.new(1), []
-        for ply, move in enumerate(game.moves):
-            following = [*game.moves[ply:], *[-1] * NUM_NEXT][:NUM_NEXT]
-            if ply >= game.opening:
-                color = int(state.to_play)
-                winner = (game.margin > 0) - (game.margin < 0)
-                seen.append((state.clone(), go.planes(state)[0], following, color * winner, ply))
-            go.step_(state, torch.tensor([move]))
-        final = go.area(state)[0]
-        rows += [(*some, final, game.number) for some in seen]
-    states, planes, following, outcome, plies, final, numbers = zip(*rows, strict=True)
-    return positions.Batch(
-        torch.cat([state.stones for state in states]).to(torch.int8),
-        torch.cat([state.to_play for state in states]).to(torch.int8),
-        torch.stack(planes),
-        torch.tensor(following),
-        torch.tensor(outcome, dtype=torch.float32),
-        torch.stack(final).to(torch.int8),
-        torch.tensor(numbers),
-        torch.tensor(plies),
-        torch.full((len(rows),), source),
-    )
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+from rlcourse.go.build_positions import Config
+from rlcourse.go.position_records import NUM_NEXT, is_kept
+from rlcourse.go.positions import Positions
+from rlcourse.go.records import Game, GameFile
+from rlcourse.go.rules import NUM_PLANES, Rules
+from rlcourse.go.splits import half_of, split_of
+from tests.go.stored_games import (
+    ROOT,
+    TINY,
+    everything,
+    make,
+    random_game,
+    replayed,
+    rows_of,
+    same,
+    snapshot,
+    tiny_games,
+)
 
 
 @pytest.mark.parametrize("superko", [True, False])
@@ -210,15 +152,8 @@ def test_a_share_is_kept_whatever_the_order(tmp_path):
     assert names(make(tmp_path / "more", games, keep=0.5, seed=4)) > names(made)
     assert names(make(tmp_path / "seed", games, keep=0.3, seed=5)) != names(made)
     assert names(make(tmp_path / "source", games, keep=0.3, seed=4, source=1)) != names(made)
-    assert same(everything(made), [part[_rows(made, games)] for part in replayed(games, TINY)])
+    assert same(everything(made), [part[rows_of(made, games)] for part in replayed(games, TINY)])
     assert made.numbers() == set(range(40))
-
-
-def _rows(made: Positions, games: list[Game]) -> torch.Tensor:
-    """Where the kept positions stand among all."""
-    every = [(game.number, ply) for game in games for ply in range(game.opening, len(game.moves))]
-    kept = zip(made.games.tolist(), made.plies.tolist(), strict=True)
-    return torch.tensor([every.index(name) for name in kept])
 
 
 def test_what_is_kept_is_spread_evenly():
@@ -304,171 +239,3 @@ def test_settings_out_of_range_are_named(tmp_path):
     ):
         with pytest.raises(ValueError, match=says):
             made.batch(ids)
-
-
-@pytest.mark.parametrize("stage", ["_checksum", "write_whole", "open_shard"])
-def test_an_interrupted_append_adds_nothing_and_can_be_repeated(stage, tmp_path, monkeypatch):
-    made = make(tmp_path / "p", tiny_games(5))
-    before = (tmp_path / "p" / "positions.json").read_bytes()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    where = positions if stage == "open_shard" else position_shards
-    monkeypatch.setattr(where, stage, interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        made.append(tiny_games(5, start=5), progress=False)
-    monkeypatch.undo()
-    assert (tmp_path / "p" / "positions.json").read_bytes() == before
-    for some in (made, Positions.open(tmp_path / "p")):
-        assert same(everything(some), replayed(tiny_games(5), TINY))
-    made.append(tiny_games(5, start=5), progress=False)
-    made.verify(progress=False)
-    other = make(tmp_path / "q", tiny_games(5))
-    other.append(tiny_games(5, start=5), progress=False)
-    assert snapshot(tmp_path / "p") == snapshot(tmp_path / "q")
-
-
-def test_an_append_that_was_interrupted_between_shards_goes_on(tmp_path):
-    games = tiny_games(30)
-
-    def until_the_power_fails():
-        yield from games[:17]
-        raise KeyboardInterrupt
-
-    made = Positions.create(tmp_path / "p", TINY)
-    with pytest.raises(KeyboardInterrupt):
-        made.append(until_the_power_fails(), progress=False, shard_size=60)
-    there = Positions.open(tmp_path / "p")
-    assert 0 < len(there.numbers()) < 17
-    missing = [game for game in games if game.number not in there.numbers()]
-    there.append(missing, progress=False, shard_size=60)
-    make(tmp_path / "q", games, shard_size=60)
-    assert snapshot(tmp_path / "p") == snapshot(tmp_path / "q")
-    assert there.fingerprint == Positions.open(tmp_path / "q").fingerprint
-
-
-def test_the_fingerprint_tells_rules_and_contents_apart(tmp_path):
-    games = tiny_games(6)
-    prints = {
-        make(tmp_path / str(i), some, rules, **settings).fingerprint
-        for i, (some, rules, settings) in enumerate(
-            [
-                (games, TINY, {}),
-                (games[:5], TINY, {}),
-                (games[::-1], TINY, {}),
-                (games, TINY, {"keep": 0.9}),
-                (games, Rules(3, 1.5), {}),
-            ]
-        )
-    }
-    assert len(prints) == 5
-
-
-def test_two_writers_do_not_meet(tmp_path):
-    made = make(tmp_path / "p", tiny_games(2))
-    with (
-        exclusively(tmp_path / "p" / ".lock"),
-        pytest.raises(BlockingIOError, match="held by another process"),
-    ):
-        made.append(tiny_games(1, start=5), progress=False)
-    Positions.open(tmp_path / "p").append(tiny_games(1, start=5), progress=False)
-    with pytest.raises(ValueError, match="was changed since it was opened: open it again"):
-        made.append(tiny_games(1, start=6), progress=False)
-    assert Positions.open(tmp_path / "p").numbers() == {0, 1, 5}
-
-
-def test_damage_is_named(tmp_path):
-    folder = tmp_path / "p"
-    made = make(folder, tiny_games(20), shard_size=60)
-    made.verify(progress=False)
-    for name in ("shard_001.npy", "shard_000.games.npy"):
-        path, content = folder / name, (folder / name).read_bytes()
-        path.write_bytes(content[:-1])
-        with pytest.raises(ValueError, match=f"{name} is damaged: restore it"):
-            Positions.open(folder)
-        path.write_bytes(b"#" * len(content))
-        with pytest.raises(ValueError, match=f"{name} is damaged: restore it"):
-            Positions.open(folder)
-        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        with pytest.raises(ValueError, match=f"{name} is damaged: restore it"):
-            Positions.open(folder).verify(progress=False)
-        path.unlink()
-        with pytest.raises(ValueError, match=f"{name} is missing: restore it"):
-            Positions.open(folder)
-        path.write_bytes(content)
-    about = json.loads((folder / "positions.json").read_bytes())
-    about["shards"][0]["num_positions"] += 1
-    (folder / "positions.json").write_text(json.dumps(about))
-    with pytest.raises(ValueError, match="shard_000.npy is damaged"):
-        Positions.open(folder)
-    for content in ("", "[]", "{}", json.dumps(about | {"format": "other"}), "{"):
-        (folder / "positions.json").write_text(content)
-        with pytest.raises(ValueError, match="does not describe positions of this version"):
-            Positions.open(folder)
-
-
-def test_folders_are_not_confused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no positions in .*: make some"):
-        Positions.open(tmp_path)
-    made = Positions.create(tmp_path, TINY)
-    assert len(made) == 0
-    assert made.rules == TINY == Positions.open(tmp_path).rules
-    with pytest.raises(FileExistsError, match="open it, or choose another folder"):
-        Positions.create(tmp_path, TINY)
-
-
-def test_a_position_is_as_short_as_promised():
-    assert record_type(Rules(9)).itemsize == 62
-    assert record_type(Rules(19)).itemsize == 4 + 2 + 24 + 4 * 46
-
-
-def archive(folder: Path, name: str, games: list[Game], komi: float = TINY.komi) -> GameFile:
-    file = GameFile.create(folder / f"{name}.games", TINY.size, komi, {})
-    file.append(games)
-    return file
-
-
-def test_the_command_builds_and_goes_on(tmp_path, monkeypatch, capsys):
-    file = archive(tmp_path / "games", "a", tiny_games(4))
-    archive(tmp_path / "games", "b", tiny_games(3, start=4))
-    words = ["positions", "--games", str(tmp_path / "games"), "--out", str(tmp_path / "p")]
-    monkeypatch.setattr(sys, "argv", words)
-    positions.main()
-    made = Positions.open(tmp_path / "p")
-    assert f"{len(made)} positions in" in capsys.readouterr().out
-    assert made.rules == Rules(3, 0.5, max_moves=54)
-    assert same(everything(made), replayed(tiny_games(7), made.rules))
-    before = snapshot(tmp_path / "p")
-    positions.main()
-    assert snapshot(tmp_path / "p") == before
-    file.append(tiny_games(2, start=7))
-    positions.main()
-    assert same(everything(Positions.open(tmp_path / "p")), replayed(tiny_games(9), made.rules))
-
-    monkeypatch.setattr(sys, "argv", [*words, "--keep", "0.5"])
-    with pytest.raises(SystemExit, match="choose another folder, or another source"):
-        positions.main()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(positions, "build", interrupt)
-    with pytest.raises(SystemExit) as stopped:
-        positions.main()
-    assert stopped.value.code == 130
-    assert "the same command goes on from there" in capsys.readouterr().out
-
-
-def test_the_command_refuses_what_does_not_belong_together(tmp_path):
-    games = tmp_path / "games"
-    config = Config(games, tmp_path / "p")
-    with pytest.raises(ValueError, match=r"no files of games \(\*\.games\) in .*games"):
-        build(config, progress=False)
-    archive(games, "a", tiny_games(1))
-    build(config, progress=False)
-    with pytest.raises(ValueError, match="was made by .* not by .*: choose another folder"):
-        build(Config(games, tmp_path / "p", superko=False), progress=False)
-    archive(games, "b", tiny_games(1, start=1), komi=7.5)
-    with pytest.raises(ValueError, match=r"b\.games is of another size or komi than .*a\.games"):
-        build(config, progress=False)

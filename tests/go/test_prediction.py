@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlcourse.go import prediction
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.prediction import (
     LAYERS,
     PRESETS,
@@ -18,6 +18,7 @@ from rlcourse.go.prediction import (
     prediction_loss,
     train_network,
 )
+from rlcourse.go.rules import Rules
 from rlcourse.go.symmetry import transform_moves, transform_planes
 from rlcourse.run.record import NonFiniteMetric, Record, load_metrics
 

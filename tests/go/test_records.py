@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlcourse.go.records import Game, GameFile, split_of
+from rlcourse.go.records import Game, GameFile
+from rlcourse.go.splits import split_of
 
 GAMES = [Game(0, (1, 2, 81), 3.5), Game(7, (), 0.0), Game(3, (80, 0), -12.0, True, 1, True)]
 

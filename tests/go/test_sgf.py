@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.records import Game, GameFile
+from rlcourse.go.rules import Rules
 from rlcourse.go.sgf import RejectedGameError, import_archive, read_sgf, to_sgf
 
 RULES = Rules(9, 7.5)

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlcourse.go.board import Go, Rules
-from rlcourse.go.records import Game, GameFile, split_of
+from rlcourse.go.board import Go
+from rlcourse.go.records import Game, GameFile
+from rlcourse.go.rules import Rules
+from rlcourse.go.splits import split_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "go9x9"
 FILES = [GameFile.open(path) for path in sorted(FOLDER.glob("*.games"))]

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
+from rlcourse.go.rules import Rules
 from rlcourse.go.symmetry import destinations, sources, transform_moves, transform_planes
 
 

@@ -7,7 +7,8 @@ import sys
 PROGRAM = """
 import os, torch
 torch.set_num_threads(1)
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
+from rlcourse.go.rules import Rules
 go = Go(Rules(5))
 state = go.new(100)
 calls = {

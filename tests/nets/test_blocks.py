@@ -4,16 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from rlcourse.nets.blocks import (
-    MLP,
-    Critic,
-    GaussianHead,
-    LayerNormMLP,
-    TwinCritic,
-    linear,
-    target_of,
-    update_target_,
-)
+from rlcourse.nets.blocks import MLP, Critic, GaussianHead, LayerNormMLP, TwinCritic, linear
+from rlcourse.nets.state import target_of, update_target_
 from rlcourse.ops.distributions import SquashedGaussian
 
 NETWORKS = {

@@ -5,8 +5,9 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import torch
 
-from rlcourse.go.board import BLACK, WHITE, Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.notation import move_of
+from rlcourse.go.rules import BLACK, WHITE, Rules
 from rlcourse.viz.board_widget import BoardWidget, why_illegal
 from tests.oracles.slow_go import SlowGo
 

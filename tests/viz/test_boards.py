@@ -7,8 +7,9 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.patches import Circle, PathPatch
 
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.notation import move_of
+from rlcourse.go.rules import Rules
 from rlcourse.viz.boards import Board, board_svg, draw_board, extent_of, row_svg, star_points
 from rlcourse.viz.style import PALETTE
 

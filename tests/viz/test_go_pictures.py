@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import torch
 
-from rlcourse.go.board import Rules
 from rlcourse.go.records import Game
+from rlcourse.go.rules import Rules
 from rlcourse.viz import go_pictures
 
 CHAIN = ". . X . .\n. X X O .\n. O X O .\n. . X X .\n. . . . ."

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rlcourse.go.board import BLACK, WHITE, Rules
 from rlcourse.go.gtp import GNU_GO_PLACES, EngineError
 from rlcourse.go.notation import move_of, vertex_of
+from rlcourse.go.rules import BLACK, WHITE, Rules
 from rlcourse.viz import opponent_board
 from rlcourse.viz.opponent_board import GNU_GO, RANDOM, YOURSELF, EnginePlayer, OpponentBoard
 

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from rlcourse.course.compare import CheckFailed
 from rlcourse.course.grading import Case
-from rlcourse.go.board import Go, Rules
+from rlcourse.go.board import Go
 from rlcourse.go.flood import from_text
 from rlcourse.go.notation import vertex_of
+from rlcourse.go.rules import Rules
 
 SPIRAL = """
     XXXXXXX
