@@ -34,7 +34,7 @@ from rlcourse.go.database_config import SYMMETRIES
 from rlcourse.go.neighbors import Neighbors
 from rlcourse.go.positions import Positions
 from rlcourse.go.prediction import LAYERS, PredictionNetwork, train_network
-from rlcourse.go.records import split_of
+from rlcourse.go.splits import split_of
 from rlcourse.ops.neighbors import nearest
 from rlcourse.run.record import Record, load_config, load_metrics
 from rlcourse.viz.curves import plot_curves, plot_reference

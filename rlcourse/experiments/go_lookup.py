@@ -15,15 +15,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rlcourse.go.board import Rules
 from rlcourse.go.database_config import SYMMETRIES
 from rlcourse.go.keys import KeyNetwork, canonical_symmetry, raw_keys
 from rlcourse.go.neighbors import Neighbors, composed, inverse, search_boards
 from rlcourse.go.pca import PCA
 from rlcourse.go.positions import Positions
 from rlcourse.go.prediction import PredictionNetwork, Sample
-from rlcourse.go.records import Game, split_of
+from rlcourse.go.records import Game
+from rlcourse.go.rules import Rules
 from rlcourse.go.shipped import fingerprint
+from rlcourse.go.splits import split_of
 from rlcourse.go.symmetry import NUM_SYMMETRIES, transform_planes
 from rlcourse.ops.neighbors import nearest as nearest_keys
 from rlcourse.run.record import Record

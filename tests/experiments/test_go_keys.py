@@ -9,7 +9,7 @@ from rlcourse.experiments import go_key_network, go_key_study, go_keys, go_looku
 from rlcourse.go import prediction, shipped
 from rlcourse.go.keys import KeyNetwork
 from rlcourse.go.pca import PCA
-from rlcourse.go.records import split_of
+from rlcourse.go.splits import split_of
 from tests.experiments.key_world import positions_in, small_network
 
 SMALL = replace(go_keys.PRESETS["smoke"], num_seeds=1, num_steps=10, evaluate_every=5)
