@@ -79,7 +79,7 @@ class PCA:
             )
         scales = _block_scales(moments.variances(), blocks)
         mean, variance, components = moments.decompose(scales)
-        variance, components = variance[:dim].clamp(min=0.0), _with_fixed_signs(components[:dim])
+        variance, components = variance[:dim].clamp(min=0.0), fixed_signs(components[:dim])
         if whiten and variance[-1] <= 1e-12 * variance[0]:
             raise ValueError(
                 f"component {int((variance <= 1e-12 * variance[0]).nonzero()[0])} has no variance:"
@@ -198,6 +198,7 @@ def _block_scales(variances: Tensor, blocks: Sequence[int] | None) -> Tensor:
     return totals.rsqrt().repeat_interleave(sizes)
 
 
-def _with_fixed_signs(components: Tensor) -> Tensor:
+def fixed_signs(components: Float[Tensor, "D X"]) -> Float[Tensor, "D X"]:
+    """Each row, or its negative, such that its entry of the largest size is positive."""
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))
     return components * torch.where(largest < 0.0, -1.0, 1.0)

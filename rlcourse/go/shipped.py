@@ -1,4 +1,4 @@
-"""The games that travel with the course: those of data/go9x9.
+"""What travels with the course in data/go9x9: games, and a network that makes keys.
 
 They are in the checkout, and a copy is inside an installed wheel, so that Colab has them too.
 """
@@ -16,6 +16,8 @@ import rlcourse
 from rlcourse.go.board import Go
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import Rules
+
+KEY_NETWORK = "key_network.pt"
 
 
 def games_folder() -> Path:
@@ -79,3 +81,8 @@ def fingerprint(games: list[Game]) -> str:
     for game in sorted(games):
         whole.update(repr(tuple(game)).encode())
     return whole.hexdigest()[:16]
+
+
+def key_network_path() -> Path:
+    """The file of the key network that travels with the games, for `keys.KeyNetwork.load`."""
+    return games_folder() / KEY_NETWORK

@@ -68,6 +68,14 @@ PLANS = (
         message=r"walks through walls",
         point="E5",
     ),
+    Plan(
+        notebook="14_keys_and_neighbours.ipynb",
+        exercise="14.pca",
+        right="torch.linalg.svd(x - mean, full_matrices=False)",
+        wrong="torch.linalg.svd(x, full_matrices=False)",
+        message=r"not centered",
+        slider="position",
+    ),
 )
 SOLVED = re.compile(r"(\d+) of (\d+) exercises solved")
 

@@ -1,0 +1,313 @@
+"""Plausible wrong answers to the exercises of notebook 14, by which a check names the mistake."""
+
+import torch
+from torch import Tensor
+
+from rlcourse.course.grading import Mistake
+from rlcourse.experiments.go_indexes import cheapest, cost
+from rlcourse.go.agreement import undone
+from rlcourse.go.neighbors import inverse
+from rlcourse.go.pca import fixed_signs
+from rlcourse.ops.neighbors import nearest
+
+
+def pca_with(center: bool = True, last: bool = False, left: bool = False, scaled: bool = False):
+    """PCA by SVD, with one of its steps changed."""
+
+    def wrong(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        mean = x.mean(0)
+        u, s, v = torch.linalg.svd(x - mean if center else x, full_matrices=False)
+        rows = u.T if left else v
+        rows = rows * s[:, None] if scaled else rows
+        return mean, fixed_signs(rows.flip(0)[:dim] if last else rows[:dim])
+
+    return wrong
+
+
+def pca_columns(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    mean = x.mean(0)
+    v = torch.linalg.svd(x - mean, full_matrices=False).Vh
+    return mean, fixed_signs(v[:, :dim].T)
+
+
+def pca_per_sample(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    v = torch.linalg.svd(x - x.mean(1, keepdim=True), full_matrices=False).Vh
+    return x.mean(0), fixed_signs(v[:dim])
+
+
+def pca_no_signs(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    mean = x.mean(0)
+    return mean, torch.linalg.svd(x - mean, full_matrices=False).Vh[:dim]
+
+
+def nearest_root(queries: Tensor, keys: Tensor, k: int, block: int) -> tuple[Tensor, Tensor]:
+    distances, ids = nearest(queries, keys, k, block)
+    return distances.sqrt(), ids
+
+
+def nearest_farthest(queries: Tensor, keys: Tensor, k: int, block: int) -> tuple[Tensor, Tensor]:
+    far = _squares(queries, keys)
+    return far.topk(k)
+
+
+def nearest_block_places(
+    queries: Tensor, keys: Tensor, k: int, block: int
+) -> tuple[Tensor, Tensor]:
+    distances, ids = nearest(queries, keys, k, block)
+    return distances, ids % block
+
+
+def nearest_last_block(queries: Tensor, keys: Tensor, k: int, block: int) -> tuple[Tensor, Tensor]:
+    start = (len(keys) - 1) // block * block
+    best = _squares(queries, keys[start:])
+    best, ids = best.topk(min(k, best.shape[1]), largest=False)
+    return best, ids + start
+
+
+def nearest_without(term: str):
+    """Distances without one of the three terms."""
+
+    def wrong(queries: Tensor, keys: Tensor, k: int, block: int) -> tuple[Tensor, Tensor]:
+        squares = _squares(queries, keys)
+        if term == "keys":
+            squares = squares - keys.square().sum(-1)
+        elif term == "queries":
+            squares = squares - queries.square().sum(-1, keepdim=True)
+        else:
+            squares = squares + queries @ keys.T
+        return squares.topk(k, largest=False)
+
+    return wrong
+
+
+def _squares(queries: Tensor, keys: Tensor) -> Tensor:
+    return (queries[:, None] - keys).square().sum(-1)
+
+
+def recall_by_place(found: Tensor, true: Tensor) -> float:
+    real = true >= 0
+    return float(((found == true) & real).sum() / real.sum())
+
+
+def recall_first(found: Tensor, true: Tensor) -> float:
+    return float((found[:, 0] == true[:, 0]).float().mean())
+
+
+def recall_padding(found: Tensor, true: Tensor) -> float:
+    return float((true[:, :, None] == found[:, None]).any(-1).float().mean())
+
+
+def precision(found: Tensor, true: Tensor) -> float:
+    real = found >= 0
+    return float(((found[:, :, None] == true[:, None]).any(-1) & real).sum() / real.sum())
+
+
+def recall_any(found: Tensor, true: Tensor) -> float:
+    hit = (true[:, :, None] == found[:, None]).any(-1) & (true >= 0)
+    return float(hit.any(-1).float().mean())
+
+
+def recall_anywhere(found: Tensor, true: Tensor) -> float:
+    real = true >= 0
+    return float((torch.isin(true, found) & real).sum() / real.sum())
+
+
+def recall_of_all_places(found: Tensor, true: Tensor) -> float:
+    hit = (true[:, :, None] == found[:, None]).any(-1) & (true >= 0)
+    return float(hit.float().mean())
+
+
+def among_with(back: str = "inverse", nearest_only: bool = False, each: bool = False):
+    """Agreement with the symmetry undone in a wrong way, or counted in a wrong way."""
+
+    def wrong(moves: Tensor, symmetry: Tensor, expert: Tensor, size: int) -> Tensor:
+        if back == "none":
+            here = moves
+        elif back == "forward":
+            here = undone(moves, inverse(symmetry), size)
+        else:
+            here = undone(moves, symmetry, size)
+        same = here == expert[:, None]
+        if nearest_only:
+            return same[:, :1].expand_as(same).float()
+        if each:
+            return same.float()
+        return same.int().cummax(-1).values.float()
+
+    return wrong
+
+
+def among_counted(moves: Tensor, symmetry: Tensor, expert: Tensor, size: int) -> Tensor:
+    return (undone(moves, symmetry, size) == expert[:, None]).float().cumsum(-1)
+
+
+def among_all(moves: Tensor, symmetry: Tensor, expert: Tensor, size: int) -> Tensor:
+    same = undone(moves, symmetry, size) == expert[:, None]
+    return same.int().cummin(-1).values.float()
+
+
+def choose_by(key):
+    """Among the settings that reach the recall, the least by `key(num_keys, nlist, nprobe)`."""
+
+    def wrong(settings, num_keys: int, wanted: float) -> tuple[int, int]:
+        reach = [s for s in settings if s[2] >= wanted]
+        if not reach:
+            return cheapest(settings, num_keys, wanted)
+        best = min(reach, key=lambda s: key(num_keys, s[0], s[1]))
+        return best[:2]
+
+    return wrong
+
+
+def choose_cheapest_of_all(settings, num_keys: int, wanted: float) -> tuple[int, int]:
+    return min(settings, key=lambda s: cost(num_keys, s[0], s[1]))[:2]
+
+
+def choose_best_recall(settings, num_keys: int, wanted: float) -> tuple[int, int]:
+    return max(settings, key=lambda s: s[2])[:2]
+
+
+def choose_none(settings, num_keys: int, wanted: float) -> tuple[int, int] | None:
+    if max(s[2] for s in settings) < wanted:
+        return None
+    return cheapest(settings, num_keys, wanted)
+
+
+def choose_swapped(settings, num_keys: int, wanted: float) -> tuple[int, int]:
+    return cheapest(settings, num_keys, wanted)[::-1]
+
+
+OF_PCA = (
+    Mistake(
+        "The data are not centered: subtract the mean before the SVD, or the first component"
+        " points at the mean",
+        pca_with(center=False),
+    ),
+    Mistake(
+        "These are the components of the least variance: the singular values fall, so keep the"
+        " first rows",
+        pca_with(last=True),
+    ),
+    Mistake(
+        "These are left singular vectors, one number for each sample: the components are the rows"
+        " of Vh",
+        pca_with(left=True),
+    ),
+    Mistake(
+        "The components are multiplied by the singular values: their rows must have length 1",
+        pca_with(scaled=True),
+    ),
+    Mistake(
+        "These are columns of Vh: torch.linalg.svd gives it transposed already, so that the"
+        " components are its rows",
+        pca_columns,
+    ),
+    Mistake(
+        "The mean runs over the features of each sample: it must run over the samples, dim 0",
+        pca_per_sample,
+    ),
+    Mistake(
+        "The signs are left as they come: end with fixed_signs, so that equal data give equal keys",
+        pca_no_signs,
+    ),
+)
+
+OF_NEAREST = (
+    Mistake("These are distances: the squared ones are wanted, without the root", nearest_root),
+    Mistake("These are the farthest keys: topk needs largest=False", nearest_farthest),
+    Mistake(
+        "The ids count from the start of each block: add `start` to the places in a block",
+        nearest_block_places,
+    ),
+    Mistake(
+        "Only the last block is left: join each block with the best so far before topk",
+        nearest_last_block,
+    ),
+    Mistake(
+        "The term |k|^2 is missing: without it long keys look near",
+        nearest_without("keys"),
+    ),
+    Mistake(
+        "The term |q|^2 is missing: the order is right, the distances are not",
+        nearest_without("queries"),
+    ),
+    Mistake(
+        "The product is counted once: it is |q|^2 - 2 q k + |k|^2",
+        nearest_without("two"),
+    ),
+)
+
+OF_RECALL = (
+    Mistake(
+        "Place by place is too strict: a true neighbor counts wherever it is found in the row",
+        recall_by_place,
+    ),
+    Mistake("Only the first neighbor is compared: all K count", recall_first),
+    Mistake(
+        "Padding is counted: -1 among the true ids is no neighbor, leave it out",
+        recall_padding,
+    ),
+    Mistake(
+        "The shares are of all places: divide by the number of true neighbors, without padding",
+        recall_of_all_places,
+    ),
+    Mistake(
+        "This is precision, the share of what was found that is true: divide by the number of"
+        " true neighbors",
+        precision,
+    ),
+    Mistake("A row counts as soon as one neighbor is found: count the neighbors", recall_any),
+    Mistake(
+        "An id counts that was found for another query: compare row by row",
+        recall_anywhere,
+    ),
+)
+
+OF_AMONG = (
+    Mistake(
+        "The symmetry is not undone: the neighbors' moves are on their own boards",
+        among_with(back="none"),
+    ),
+    Mistake(
+        "The symmetry is applied once more: it leads from the query to the neighbor, so go back by"
+        " its inverse",
+        among_with(back="forward"),
+    ),
+    Mistake(
+        "Only the nearest neighbor is looked at in all columns: column n is for the first n + 1",
+        among_with(nearest_only=True),
+    ),
+    Mistake(
+        "Each neighbor stands alone here: column n is 1 where any of the first n + 1 knew the move",
+        among_with(each=True),
+    ),
+    Mistake(
+        "The neighbors are counted: it is 1 where any of them knew the move",
+        among_counted,
+    ),
+    Mistake("All of the first n + 1 must agree here: any of them is enough", among_all),
+)
+
+OF_CHOICE = (
+    Mistake(
+        "The recall that is wanted is not looked at: drop the settings that do not reach it first",
+        choose_cheapest_of_all,
+    ),
+    Mistake(
+        "This is the highest recall at any cost: of those that reach it, take the cheapest",
+        choose_best_recall,
+    ),
+    Mistake(
+        "The centers are not counted: a query compares with all nlist of them",
+        choose_by(lambda n, nlist, nprobe: nprobe * n / nlist),
+    ),
+    Mistake(
+        "Only the visited lists are counted: what costs is the keys in them, num_keys / nlist each",
+        choose_by(lambda n, nlist, nprobe: nprobe),
+    ),
+    Mistake(
+        "Where no setting reaches the recall, return one of the highest recall",
+        choose_none,
+    ),
+    Mistake("The two numbers are swapped: return nlist, nprobe", choose_swapped),
+)
