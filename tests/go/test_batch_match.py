@@ -1,6 +1,8 @@
 """Matches in batches play the games of matches one by one; pools of engines too."""
 
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -157,7 +159,6 @@ def test_a_pool_plays_as_one_engine_does(one_by_one, tmp_path, logs):
         assert len(games_of(tmp_path)) == 3
         logs[1].fails_at = None
         match = play_batch_match(player, pool, RULES, 4, tmp_path, num_parallel=3, **options)
-        assert pool.fingerprint == logs[0].fingerprint
     assert match == one_by_one[0]
     assert games_of(tmp_path) == games_of(one_by_one[1])
     assert [log.closed for log in logs] == [True] * 3
@@ -183,6 +184,16 @@ def test_engines_are_closed_when_one_cannot_start(logs, monkeypatch):
     with pytest.raises(EngineError, match="no room"):
         EnginePool("engine", RULES, 3)
     assert [log.closed for log in logs] == [True, True]
+
+
+def test_an_engine_and_its_pool_are_told_by_their_command():
+    def fingerprints(way: str) -> set[str]:
+        command = [sys.executable, str(Path(__file__).with_name("fake_engine.py")), way]
+        with Engine(command, RULES) as engine, EnginePool(command, RULES, 1) as pool:
+            return {engine.fingerprint, pool.fingerprint}
+
+    assert len(fingerprints("well")) == 1
+    assert not fingerprints("well") & fingerprints("resigns")
 
 
 @pytest.mark.gtp
