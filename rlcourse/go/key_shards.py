@@ -3,8 +3,8 @@
 The keys are those of section 3 of Humphreys et al., "Large-Scale Retrieval for Reinforcement
 Learning", NeurIPS 2022: k_i = g_phi(o_i), of a frozen network. Row i belongs to position i.
 
-A folder holds `keys.json` and, for each shard, `keys_000.npy` [N, D]. Where the network brings
-positions into a canonical form first, `symmetries_000.npy` [N] says by which symmetry. Shards are
+A folder holds `keys.json` and, for each shard, `keys_00000.npy` [N, D]. Where the network brings
+positions into a canonical form first, `symmetries_00000.npy` [N] says by which symmetry. Shards are
 only ever appended, so that the first rows keep their meaning when positions are added. A shard
 takes its place once it is complete: an interrupted computation goes on after the last one.
 

@@ -27,7 +27,7 @@ all numbers here are ours. Boards are augmented by their symmetries. Illegal mov
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -259,14 +259,27 @@ class Learner:
     def state_dict(self) -> dict[str, Any]:
         return {
             **networks_state(self._networks, {"model": self._optimizer}),
+            "config": asdict(self.config),
             "num_updates": self.num_updates,
             "generator": self._generator.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises ValueError when the checkpoint is of another architecture, or keeps an average
-        where this learner does not. Nothing is changed then.
+        """Goes on from what `state_dict` gave; nothing is changed when that is refused.
+
+        Raises:
+            ValueError: it is of other settings than these, `compile` apart, or of another
+                architecture.
         """
+        there = state.get("config", {})
+        here = asdict(self.config)
+        names = [name for name in here if name != "compile" and there.get(name) != here[name]]
+        if names:
+            said = ", ".join(f"{name}={there.get(name)!r}, not {here[name]!r}" for name in names)
+            raise ValueError(
+                f"the checkpoint was made with {said}: use those settings, or start anew in"
+                " another folder"
+            )
         check_networks_state(self._networks, state)
         load_networks_state_(self._networks, {"model": self._optimizer}, state)
         self.num_updates = state["num_updates"]

@@ -200,8 +200,6 @@ def test_the_report_of_an_exact_search(tmp_path):
     assert report.index_bytes == 4 * 8 + 28
     assert report.key_bytes == 4 * 8
     assert report.num_positions == len(world.database)
-    assert report.key_seconds > 0
-    assert report.search_seconds > 0
 
 
 def test_the_report_counts_what_was_missed(tmp_path):
