@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rlcourse.go.splits import SPLITS
+from rlcourse.go.splits import SPLITS, splitmix64
 
 if TYPE_CHECKING:
     from rlcourse.go.positions import Positions
@@ -104,10 +104,5 @@ def rank_of(games: Int[Tensor, " N"], seed: int) -> Float[Tensor, " N"]:
 
     The games of rank below f are a share f of all, and among those of rank below any larger f.
     """
-    with np.errstate(over="ignore"):
-        x = games.numpy().astype(np.uint64) + np.uint64(seed % 2**32) * np.uint64(1 << 32)
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x = x ^ (x >> np.uint64(31))
+    x = splitmix64(games.numpy().astype(np.uint64) + np.uint64(seed % 2**32 << 32))
     return torch.from_numpy((x >> np.uint64(11)).astype(np.float64) / 2.0**53)

@@ -59,8 +59,8 @@ class Config:
         gradient_scale: of the gradient through each step of the dynamics.
         unroll_weight: w_k for k > 0; None: 1/K.
         value_weight, regularization_weight: c_v and c_r.
-        dropout, randomization: probabilities, of a neighbor to be absent, and of an observation to
-            get the neighbors of another.
+        dropout, randomization: probabilities of a neighbor, to be absent, and to be replaced by
+            one of another observation.
         augment: show each observation under a random symmetry of the board.
         learning_rate: of AdamW at first.
         decay_steps: steps from which on the rate is multiplied by `decay_factor`, once for each.
@@ -296,7 +296,7 @@ class Learner:
         if neighbors is None or config.mode != RETRIEVED:
             return batch
         if config.randomization:
-            neighbors = randomize(neighbors, batch.planes, config.randomization, random)
+            neighbors = randomize(neighbors, batch.planes, config.randomization, random, batch.game)
         if config.dropout:
             neighbors = drop(neighbors, config.dropout, random)
         return batch._replace(neighbors=neighbors)

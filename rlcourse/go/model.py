@@ -39,8 +39,8 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlcourse.go.inputs import NUM_NEXT, NeighborInput, num_neighbor_planes
-from rlcourse.go.rules import NUM_PLANES
+from rlcourse.go.inputs import NeighborInput, num_neighbor_planes
+from rlcourse.go.rules import NUM_NEXT, NUM_PLANES
 from rlcourse.nets.boards import PolicyHead, ResidualBlock, Tower, ValueHead, convolution
 
 

@@ -68,8 +68,7 @@ def train(
 
     Raises:
         NonFiniteMetric: a metric is NaN; names it and the last good checkpoint.
-        ValueError: a count < 1, a checkpoint of other settings, or a record and a checkpoint that
-            do not belong together.
+        ValueError: a count < 1, or settings, record and checkpoint that do not belong together.
     """
     every = {"log": log_every, "evaluate": evaluate_every, "checkpoint": checkpoint_every}
     _check_counts(num_updates=num_updates, **{f"{name}_every": x for name, x in every.items()})

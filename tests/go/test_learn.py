@@ -169,9 +169,12 @@ def test_dropout_reaches_the_network():
 
 
 def test_randomization_reaches_the_network():
-    batch = random_batch(2)  # of two observations, each gets the other's
+    batch = random_batch(2)  # of two observations, each gets the other's, but for its own game's
+    batch.game[:] = torch.tensor([20, 21])
+    batch.neighbors.game[1, 0] = 20
     given = new_learner(randomization=1.0).update(batch)["loss"]
-    swapped = randomize(batch.neighbors, batch.planes, 1.0, draw(5))
+    swapped = randomize(batch.neighbors, batch.planes, 1.0, draw(5), batch.game)
+    assert swapped.present.tolist() == [[False, True], [True, True]]
     assert torch.equal(swapped.planes[:, :, 4:], batch.neighbors.planes.flip(0)[:, :, 4:])
     torch.testing.assert_close(
         given, new_learner().update(batch._replace(neighbors=swapped))["loss"]
@@ -361,6 +364,7 @@ from tests.go.retrieval import random_batch
 
 torch.compile = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
 config, batch = {"regularization_weight": 1.0, "randomization": 0.5}, random_batch(8)
+config["num_unroll"] = 1
 one, other = (new_learner(**config, compile=compiled) for compiled in (False, True))
 assert one._predict == one._forward and other._predict != other._forward
 for _ in range(2):
