@@ -16,6 +16,8 @@ from torch import Tensor
 from rlcourse.go.splits import SPLITS, splitmix64
 
 if TYPE_CHECKING:
+    from rlcourse.go.key_shards import KeyShards
+    from rlcourse.go.keys import KeyNetwork
     from rlcourse.go.positions import Positions
 
 EXACT = "exact"
@@ -83,6 +85,38 @@ PRESETS = {
         split_halves=True,
     ),
 }
+
+
+def check_fits(
+    config: Config,
+    shards: "KeyShards",
+    keys: "KeyNetwork",
+    has_form: bool,
+    device: torch.device,
+) -> None:
+    """Compares what a database is made of.
+
+    Raises:
+        ValueError: settings that do not fit one another or the keys.
+    """
+    if shards.key_fingerprint != keys.fingerprint:
+        raise ValueError(
+            f"the keys in {shards.folder} are of the network {shards.key_fingerprint!r}, not of"
+            f" {keys.fingerprint!r}: open them with the network that they were made by"
+        )
+    canonical = config.symmetries == "canonical"
+    if canonical != has_form or canonical != shards.canonical:
+        raise ValueError(
+            "a canonical form takes all of symmetries='canonical', canonical_form and keys that"
+            f" were computed with it, got symmetries={config.symmetries!r},"
+            f" {'a' if has_form else 'no'} canonical_form and keys"
+            f" {'with' if shards.canonical else 'without'} one"
+        )
+    if config.index != EXACT and device.type != "cpu":
+        raise ValueError(
+            f"FAISS searches {config.index!r} on the CPU, got device={device}: leave device"
+            f" out, or choose index={EXACT!r}"
+        )
 
 
 def chosen(

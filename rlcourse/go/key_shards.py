@@ -358,8 +358,11 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no keys in {folder}: make them with `compute_keys`")
     try:
         manifest = json.loads(path.read_text())
-        if manifest.pop("format") != FORMAT:
+        fields = {"keys", "dim", "dtype", "canonical", "positions", "shards"}
+        if manifest.pop("format") != FORMAT or not fields <= manifest.keys():
             raise ValueError
+        for shard in manifest["shards"]:
+            _Shard(**shard)  # a TypeError where a field is missing
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(_damage(path)) from None
     return manifest
