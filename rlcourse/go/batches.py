@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rlcourse.go.inputs import NUM_NEXT, NeighborInput, blank, neighbor_planes, transform_neighbors
+from rlcourse.go.inputs import NeighborInput, blank, neighbor_planes, transform_neighbors
+from rlcourse.go.rules import NUM_NEXT
 from rlcourse.go.symmetry import transform_moves, transform_planes
 
 RETRIEVED, ABSENT, BLANK = MODES = ("retrieved", "absent", "blank")
@@ -39,7 +40,7 @@ class TrainingBatch(NamedTuple):
         return self._of(Tensor.pin_memory)
 
     def _of(self, change: Callable[[Tensor], Tensor]) -> "TrainingBatch":
-        neighbors = self.neighbors and NeighborInput(*map(change, self.neighbors))
+        neighbors = self.neighbors and self.neighbors.each(change)
         rest = {name: change(x) for name, x in self._asdict().items() if name != "neighbors"}
         return TrainingBatch(neighbors=neighbors, **rest)
 

@@ -48,11 +48,12 @@ from tqdm.auto import tqdm
 from rlcourse.data.faiss_index import FaissIndex
 from rlcourse.data.index import ExactIndex
 from rlcourse.go import database_files
-from rlcourse.go.database_config import EXACT, PRESETS, Config, chosen
+from rlcourse.go.database_config import EXACT, PRESETS, Config, check_fits, chosen
 from rlcourse.go.database_report import EXACT_BYTES, Report, StoredIndex, recall_of
 from rlcourse.go.key_shards import CanonicalForm, KeyShards, compute_keys
 from rlcourse.go.neighbors import Neighbors, composed, inverse, query_games, search_boards
 from rlcourse.go.precomputed import Precomputed, precompute
+from rlcourse.go.splits import game_key, half_of
 from rlcourse.go.symmetry import NUM_SYMMETRIES, transform_planes
 
 if TYPE_CHECKING:
@@ -92,24 +93,7 @@ class Database:
         device: torch.device | str = "cpu",
         canonical_form: CanonicalForm | None = None,
     ) -> None:
-        if shards.key_fingerprint != keys.fingerprint:
-            raise ValueError(
-                f"the keys in {shards.folder} are of the network {shards.key_fingerprint!r}, not of"
-                f" {keys.fingerprint!r}: open them with the network that they were made by"
-            )
-        canonical = config.symmetries == "canonical"
-        if canonical != (canonical_form is not None) or canonical != shards.canonical:
-            raise ValueError(
-                "a canonical form takes all of symmetries='canonical', canonical_form and keys that"
-                f" were computed with it, got symmetries={config.symmetries!r},"
-                f" {'a' if canonical_form else 'no'} canonical_form and keys"
-                f" {'with' if shards.canonical else 'without'} one"
-            )
-        if config.index != EXACT and torch.device(device).type != "cpu":
-            raise ValueError(
-                f"FAISS searches {config.index!r} on the CPU, got device={device}: leave device"
-                f" out, or choose index={EXACT!r}"
-            )
+        check_fits(config, shards, keys, canonical_form is not None, torch.device(device))
         self.folder, self.positions, self.keys, self.shards = folder, positions, keys, shards
         self.config, self.device, self.canonical_form = config, torch.device(device), canonical_form
         self._indexes = [self._empty_index() for _ in range(1 + config.split_halves)]
@@ -131,11 +115,14 @@ class Database:
         self._num_positions, self._removed = 0, ()
         self._train()
         self._num_trained = 0 if self.config.index == EXACT else len(self.shards)
-        self._fill(len(self.shards), progress)
+        self._fill(self._indexes, (), 0, len(self.shards), progress)
+        self._num_positions = len(self.shards)
         self.save()
 
-    def load(self) -> None:
+    def load(self, progress: bool = True) -> None:
         """Takes the index that `save` wrote. `add` adds the positions that came since.
+
+        An exact index is filled from the keys. Until all is there the database stays as it was.
 
         Raises:
             FileNotFoundError: there is none.
@@ -145,13 +132,14 @@ class Database:
         saved = manifest["settings"]
         state = (saved["num_positions"], saved["num_trained"], saved["removed"])
         database_files.check_same(self.folder, saved, self._settings(*state))
-        self._num_positions, self._num_trained, self._removed = state
-        if self.config.index != EXACT:
-            self._indexes = database_files.load_parts(self.folder, manifest, self.config)
-            return
-        self._indexes = [self._empty_index() for _ in self._indexes]
-        self._num_positions = 0
-        self._fill(saved["num_positions"], progress=False)
+        if self.config.index == EXACT:
+            indexes = [self._empty_index() for _ in self._indexes]
+            self._fill(indexes, saved["removed"], 0, saved["num_positions"], progress)
+        else:
+            indexes = database_files.load_parts(self.folder, manifest, self.config)
+        with self._lock:
+            self._indexes = indexes
+            self._num_positions, self._num_trained, self._removed = state
 
     def __len__(self) -> int:
         """Number of positions that can be found."""
@@ -178,6 +166,7 @@ class Database:
         k: int,
         *,
         exclude_game: Int[Tensor, " B"] | None = None,
+        exclude_source: Int[Tensor, " B"] | None = None,
     ) -> Neighbors:
         """The k nearest stored positions, on the device of the planes.
 
@@ -186,11 +175,12 @@ class Database:
             k: neighbors; where there are fewer, the rest has id -1 and distance inf.
             exclude_game: number of the game that each position is from; -1, or None for all: of
                 none that is stored. In halves the other half answers; -1 asks both.
+            exclude_source: that numbers the game; None: 0, that of the experts.
 
         Raises:
-            ValueError: k < 1, or another number of games than of positions.
+            ValueError: k < 1, or another number of games or sources than of positions.
         """
-        exclude = query_games(exclude_game, len(planes), k)
+        exclude = query_games(exclude_game, len(planes), k, exclude_source)
         return self._nearest(self._indexes, planes, k, exclude)
 
     def retrieve_exactly(
@@ -199,13 +189,14 @@ class Database:
         k: int,
         *,
         exclude_game: Int[Tensor, " B"] | None = None,
+        exclude_source: Int[Tensor, " B"] | None = None,
     ) -> Neighbors:
         """As `retrieve`, by comparing with all keys on disk: slow, and right for every index.
 
         Raises:
             ValueError: as for `retrieve`.
         """
-        exclude = query_games(exclude_game, len(planes), k)
+        exclude = query_games(exclude_game, len(planes), k, exclude_source)
         stored = [
             StoredIndex(self.shards, self._held(half), self.config.rows_per_add, self.device)
             for half in range(len(self._indexes))
@@ -229,7 +220,10 @@ class Database:
             canonical_form=self.canonical_form,
             progress=progress,
         )
-        return self._fill(len(self.shards), progress)
+        start, stop = self._num_positions, len(self.shards)
+        count = self._fill(self._indexes, self._removed, start, stop, progress)
+        self._num_positions = stop
+        return count
 
     def remove_source(self, source: int) -> int:
         """Forgets the positions of one source and returns how many; `save` keeps the result.
@@ -286,6 +280,7 @@ class Database:
         truth: Neighbors | None = None,
         *,
         exclude_game: Int[Tensor, " B"] | None = None,
+        exclude_source: Int[Tensor, " B"] | None = None,
     ) -> Report:
         """How well and how fast the index finds the k nearest, and what it takes.
 
@@ -293,26 +288,29 @@ class Database:
             planes: of the positions to find others for.
             k: neighbors.
             truth: from `retrieve_exactly` with the same arguments; None computes it.
-            exclude_game: as for `retrieve`.
+            exclude_game, exclude_source: as for `retrieve`.
 
         Raises:
-            ValueError: as for `retrieve`, or `truth` of another shape or without any neighbor.
+            FileNotFoundError: the index, one of FAISS, was not saved.
+            ValueError: as for `retrieve`; `truth` of another shape or without any neighbor; or the
+                index of FAISS has changed since it was saved.
         """
-        if truth is None:
-            truth = self.retrieve_exactly(planes, k, exclude_game=exclude_game)
-        exclude = query_games(exclude_game, len(planes), k)
+        settings = self._settings(self._num_positions, self._num_trained, self._removed)
+        index_bytes = database_files.bytes_on_disk(self.folder, settings)
+        asked = {"exclude_game": exclude_game, "exclude_source": exclude_source}
+        truth = self.retrieve_exactly(planes, k, **asked) if truth is None else truth
+        exclude = query_games(exclude_game, len(planes), k, exclude_source)
         self.retrieve(planes[:1], k)  # what is done once does not count
         times = [time.perf_counter()]
         queries, symmetry = self._queries(planes)
         times.append(time.perf_counter())
         found = self._nearest_to(self._indexes, queries, symmetry, k, exclude)
         times.append(time.perf_counter())
-        exact = 4 * self.shards.dim + EXACT_BYTES
         return Report(
             recall_of(queries, found, truth.to("cpu"), self.shards),
             (times[1] - times[0]) / len(planes),
             (times[2] - times[1]) / len(planes),
-            database_files.bytes_on_disk(self.folder) or exact,
+            4 * self.shards.dim + EXACT_BYTES if index_bytes is None else index_bytes,
             self.shards.bytes_per_position,
             len(self),
         )
@@ -341,14 +339,15 @@ class Database:
         self, indexes: Sequence[Any], queries: Tensor, symmetry: Tensor, k: int, exclude: Tensor
     ) -> Neighbors:
         searches = [(partial(self._search, index), len(index)) for index in indexes]
-        found = search_boards(
-            searches, queries, symmetry, k, exclude, lambda ids: self.positions.games[ids]
-        )
+        found = search_boards(searches, queries, symmetry, k, exclude, self._game_keys)
         if self.canonical_form is None:
             return found
         stored = self.shards.symmetries(found.ids.clamp(min=0).flatten()).view_as(found.ids)
         together = composed(found.symmetry, inverse(stored))
         return found._replace(symmetry=together.masked_fill(found.ids < 0, 0))
+
+    def _game_keys(self, ids: Tensor) -> Tensor:
+        return game_key(self.positions.games[ids], self.positions.sources[ids])
 
     def _search(self, index: Any, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         with self._lock:
@@ -360,16 +359,16 @@ class Database:
             return ExactIndex(self.shards.dim, self.device)
         return FaissIndex(self.shards.dim, config.index, config.nprobe, config.ef, config.rerank)
 
-    def _chosen(self, half: int, start: int, stop: int) -> Tensor:
-        ids = chosen(self.config, self.positions, start, stop, self._removed)
-        return ids[self.positions.games[ids] % 2 == half] if self.split_halves else ids
+    def _chosen(self, half: int, start: int, stop: int, removed: Sequence[int]) -> Tensor:
+        ids = chosen(self.config, self.positions, start, stop, removed)
+        return ids[half_of(self.positions.games[ids]) == half] if self.split_halves else ids
 
     def _held(self, half: int) -> Tensor:
-        return self._chosen(half, 0, self._num_positions)
+        return self._chosen(half, 0, self._num_positions, self._removed)
 
     def _train(self) -> None:
         for half, index in enumerate(self._indexes):
-            ids = self._chosen(half, 0, len(self.shards))
+            ids = self._chosen(half, 0, len(self.shards), ())
             if not len(ids):
                 raise ValueError(
                     f"no position is chosen for index {half}: add games to the positions, compute"
@@ -380,19 +379,19 @@ class Database:
                 order = torch.randperm(len(ids), generator=generator)[: self.config.num_train]
                 index.train(self.shards.rows(ids[order].sort().values))
 
-    def _fill(self, stop: int, progress: bool) -> int:
-        """Adds the chosen positions up to `stop` and returns how many."""
-        before, start = len(self), self._num_positions
-        chosen_ids = [self._chosen(half, start, stop) for half in range(len(self._indexes))]
-        total = sum(len(ids) for ids in chosen_ids)
+    def _fill(
+        self, indexes: list[Any], removed: Sequence[int], start: int, stop: int, progress: bool
+    ) -> int:
+        """Adds the chosen positions from `start` to `stop` and returns how many."""
+        ids_of = [self._chosen(half, start, stop, removed) for half in range(len(indexes))]
+        total = sum(len(ids) for ids in ids_of)
         with tqdm(desc="index", total=total, disable=not progress) as bar:
-            for index, ids in zip(self._indexes, chosen_ids, strict=True):
+            for index, ids in zip(indexes, ids_of, strict=True):
                 for keys, some in self.shards.blocks(ids, self.config.rows_per_add):
                     with self._lock:
                         index.add(keys, some)
                     bar.update(len(some))
-        self._num_positions = stop
-        return len(self) - before
+        return total
 
     def _settings(self, count: int, num_trained: int, removed: Sequence[int]) -> dict[str, Any]:
         keys = self.shards.fingerprint(count)

@@ -13,9 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rlcourse.go.splits import SPLITS
+from rlcourse.go.splits import SPLITS, splitmix64
 
 if TYPE_CHECKING:
+    from rlcourse.go.key_shards import KeyShards
+    from rlcourse.go.keys import KeyNetwork
     from rlcourse.go.positions import Positions
 
 EXACT = "exact"
@@ -85,6 +87,38 @@ PRESETS = {
 }
 
 
+def check_fits(
+    config: Config,
+    shards: "KeyShards",
+    keys: "KeyNetwork",
+    has_form: bool,
+    device: torch.device,
+) -> None:
+    """Compares what a database is made of.
+
+    Raises:
+        ValueError: settings that do not fit one another or the keys.
+    """
+    if shards.key_fingerprint != keys.fingerprint:
+        raise ValueError(
+            f"the keys in {shards.folder} are of the network {shards.key_fingerprint!r}, not of"
+            f" {keys.fingerprint!r}: open them with the network that they were made by"
+        )
+    canonical = config.symmetries == "canonical"
+    if canonical != has_form or canonical != shards.canonical:
+        raise ValueError(
+            "a canonical form takes all of symmetries='canonical', canonical_form and keys that"
+            f" were computed with it, got symmetries={config.symmetries!r},"
+            f" {'a' if has_form else 'no'} canonical_form and keys"
+            f" {'with' if shards.canonical else 'without'} one"
+        )
+    if config.index != EXACT and device.type != "cpu":
+        raise ValueError(
+            f"FAISS searches {config.index!r} on the CPU, got device={device}: leave device"
+            f" out, or choose index={EXACT!r}"
+        )
+
+
 def chosen(
     config: Config, positions: "Positions", start: int, stop: int, removed: Sequence[int] = ()
 ) -> Int[Tensor, " N"]:
@@ -104,10 +138,5 @@ def rank_of(games: Int[Tensor, " N"], seed: int) -> Float[Tensor, " N"]:
 
     The games of rank below f are a share f of all, and among those of rank below any larger f.
     """
-    with np.errstate(over="ignore"):
-        x = games.numpy().astype(np.uint64) + np.uint64(seed % 2**32) * np.uint64(1 << 32)
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x = x ^ (x >> np.uint64(31))
+    x = splitmix64(games.numpy().astype(np.uint64) + np.uint64(seed % 2**32 << 32))
     return torch.from_numpy((x >> np.uint64(11)).astype(np.float64) / 2.0**53)

@@ -79,9 +79,12 @@ def read(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no database in {folder}: make it with `Database.build`")
     try:
         manifest = json.loads(path.read_text())
-        if manifest["format"] != FORMAT:
+        settings = manifest["settings"]
+        if manifest["format"] != FORMAT or not {"parts", "sizes"} <= manifest.keys():
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+        if not {"config", "num_positions", "num_trained", "removed", "keys"} <= settings.keys():
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path} is damaged: make it anew with `Database.build`") from None
     return manifest
 
@@ -129,15 +132,23 @@ def load_parts(folder: Path, manifest: dict[str, Any], config: Config) -> list[F
     return indexes
 
 
-def bytes_on_disk(folder: Path) -> float | None:
+def bytes_on_disk(folder: Path, settings: dict[str, Any]) -> float | None:
     """Bytes that the files of FAISS take for each position, None for an exact index.
+
+    Args:
+        folder: of the database.
+        settings: of the index in memory, from `settings_of`.
 
     Raises:
         FileNotFoundError: there is no database.
-        ValueError: its description is damaged.
+        ValueError: its description is damaged, or it is not the one in memory.
     """
-    manifest = read(folder)
-    if manifest["settings"]["config"]["index"] == EXACT:
+    if settings["config"]["index"] == EXACT:
         return None
+    manifest = read(folder)
+    if manifest["settings"] != settings:
+        raise ValueError(
+            f"{folder} holds another index than the one in memory: write that with `Database.save`"
+        )
     total = sum((folder / name).stat().st_size for name in manifest["parts"])
     return total / max(1, sum(manifest["sizes"]))

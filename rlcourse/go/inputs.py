@@ -19,18 +19,22 @@ neighbor, and in the query the side to move there, so that colors need not agree
     5 + T, .. 6 + T   the points that own and the opponent held when the game was over
 
 **Deviations**: planes 2 and 3 are ours. The main text names outcome, final board and future moves;
-how they are laid out it does not say.
+how they are laid out it does not say. Where a game was resigned, the final board is that of an
+unfinished game, and the last two planes its area: dead stones still count there. In randomization
+the paper does not say what becomes of a neighbor from the observation's own game, which the halves
+do not keep away (the giver's neighbors may lie in the receiver's half): here it is absent.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from rlcourse.go.rules import NUM_NEXT
 from rlcourse.go.symmetry import destinations, sources, transform_planes
 
-NUM_NEXT = 10  # next moves of a neighbor; by a reader's note on the paper
 _SAME, _DIFFERS, _FIRST_MOVE = 2, 3, 4
 
 
@@ -57,16 +61,25 @@ class Stored(Protocol):
     def final(self) -> Int[Tensor, "N P"]:
         """The owner of each point at the end: +1 black, -1 white, 0 nobody."""
 
+    @property
+    def game(self) -> Int[Tensor, " N"]:
+        """The number of the game."""
+
 
 class NeighborInput(NamedTuple):
     """The K neighbors of B observations; those that are not `present` count as zero."""
 
     planes: Float[Tensor, "B K C2 H W"]
     present: Bool[Tensor, "B K"]
+    game: Int[Tensor, "B K"] | None = None  # numbers; not seen by the network
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "NeighborInput":
         """The same on another device."""
-        return NeighborInput(*(x.to(device, non_blocking=non_blocking) for x in self))
+        return self.each(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "NeighborInput":
+        """The same with every tensor changed."""
+        return NeighborInput(*(x if x is None else change(x) for x in self))
 
 
 def num_neighbor_planes(num_next: int = NUM_NEXT) -> int:
@@ -115,7 +128,7 @@ def neighbor_planes(
     compare_(planes, query_planes)
     if present is None:
         present = torch.ones(shape, dtype=torch.bool)
-    return NeighborInput(planes, present.to(device))
+    return NeighborInput(planes, present.to(device), stored.game.to(device).view(shape))
 
 
 def compare_(planes: Float[Tensor, "B K C2 H W"], query_planes: Float[Tensor, "B C H W"]) -> None:
@@ -159,27 +172,40 @@ def randomize(
     query_planes: Float[Tensor, "B C H W"],
     probability: float,
     generator: torch.Generator,
+    own_game: Int[Tensor, " B"] | None = None,
 ) -> NeighborInput:
-    """Neighbor randomization: with this probability, an observation gets the neighbors of another.
+    """Neighbor randomization: each neighbor is replaced with this probability, on its own.
 
-    Which other one is drawn uniformly. The comparison with the query is made anew: without that
-    the network could tell such neighbors from those of a query that has no good ones. A batch of
-    one observation stays as it is.
+    The i-th neighbor becomes the i-th of another observation of the batch, drawn uniformly. The
+    comparison with the query is made anew: without that the network could tell such neighbors from
+    those of a query that has no good ones. A batch of one observation stays as it is.
 
     Args:
         query_planes: of the observations that receive.
         probability: in [0, 1].
         generator: on the CPU.
+        own_game: of the observations. A neighbor that replaces another is absent where it is from a
+            game of the same number, of whatever source: it would show what comes. None: stays.
+
+    Raises:
+        ValueError: a probability out of its range, or own_game with neighbors whose games are not
+            known.
     """
     _check_probability(probability)
-    num = len(neighbors.present)
-    chosen = torch.rand(num, generator=generator) < probability
-    away = torch.randint(1, max(num, 2), (num,), generator=generator)
-    given = (torch.arange(num) + torch.where(chosen, away, 0)) % num
-    given = given.to(neighbors.present.device)
-    planes = neighbors.planes[given]
-    compare_(planes, query_planes)
-    return NeighborInput(planes, neighbors.present[given])
+    if own_game is not None and neighbors.game is None:
+        raise ValueError("own_game needs the games of neighbors: make them with neighbor_planes")
+    shape, device = neighbors.present.shape, neighbors.present.device
+    num, count = shape
+    chosen = torch.rand(shape, generator=generator) < probability
+    away = torch.randint(1, max(num, 2), shape, generator=generator)
+    given = (torch.arange(num).unsqueeze(1) + torch.where(chosen, away, 0)) % num
+    given, rank = given.to(device), torch.arange(count, device=device)
+    mixed = neighbors.each(lambda x: x[given, rank])
+    compare_(mixed.planes, query_planes)
+    if own_game is None:
+        return mixed
+    is_own = chosen.to(device) & (mixed.game == own_game.unsqueeze(1))
+    return mixed._replace(present=mixed.present & ~is_own)
 
 
 def _draw_moves_(

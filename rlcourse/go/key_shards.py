@@ -3,8 +3,8 @@
 The keys are those of section 3 of Humphreys et al., "Large-Scale Retrieval for Reinforcement
 Learning", NeurIPS 2022: k_i = g_phi(o_i), of a frozen network. Row i belongs to position i.
 
-A folder holds `keys.json` and, for each shard, `keys_000.npy` [N, D]. Where the network brings
-positions into a canonical form first, `symmetries_000.npy` [N] says by which symmetry. Shards are
+A folder holds `keys.json` and, for each shard, `keys_00000.npy` [N, D]. Where the network brings
+positions into a canonical form first, `symmetries_00000.npy` [N] says by which symmetry. Shards are
 only ever appended, so that the first rows keep their meaning when positions are added. A shard
 takes its place once it is complete: an interrupted computation goes on after the last one.
 
@@ -358,8 +358,11 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no keys in {folder}: make them with `compute_keys`")
     try:
         manifest = json.loads(path.read_text())
-        if manifest.pop("format") != FORMAT:
+        fields = {"keys", "dim", "dtype", "canonical", "positions", "shards"}
+        if manifest.pop("format") != FORMAT or not fields <= manifest.keys():
             raise ValueError
+        for shard in manifest["shards"]:
+            _Shard(**shard)  # a TypeError where a field is missing
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(_damage(path)) from None
     return manifest

@@ -27,7 +27,7 @@ all numbers here are ours. Boards are augmented by their symmetries. Illegal mov
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -59,8 +59,8 @@ class Config:
         gradient_scale: of the gradient through each step of the dynamics.
         unroll_weight: w_k for k > 0; None: 1/K.
         value_weight, regularization_weight: c_v and c_r.
-        dropout, randomization: probabilities, of a neighbor to be absent, and of an observation to
-            get the neighbors of another.
+        dropout, randomization: probabilities of a neighbor, to be absent, and to be replaced by
+            one of another observation.
         augment: show each observation under a random symmetry of the board.
         learning_rate: of AdamW at first.
         decay_steps: steps from which on the rate is multiplied by `decay_factor`, once for each.
@@ -259,14 +259,27 @@ class Learner:
     def state_dict(self) -> dict[str, Any]:
         return {
             **networks_state(self._networks, {"model": self._optimizer}),
+            "config": asdict(self.config),
             "num_updates": self.num_updates,
             "generator": self._generator.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises ValueError when the checkpoint is of another architecture, or keeps an average
-        where this learner does not. Nothing is changed then.
+        """Goes on from what `state_dict` gave; nothing is changed when that is refused.
+
+        Raises:
+            ValueError: it is of other settings than these, `compile` apart, or of another
+                architecture.
         """
+        there = state.get("config", {})
+        here = asdict(self.config)
+        names = [name for name in here if name != "compile" and there.get(name) != here[name]]
+        if names:
+            said = ", ".join(f"{name}={there.get(name)!r}, not {here[name]!r}" for name in names)
+            raise ValueError(
+                f"the checkpoint was made with {said}: use those settings, or start anew in"
+                " another folder"
+            )
         check_networks_state(self._networks, state)
         load_networks_state_(self._networks, {"model": self._optimizer}, state)
         self.num_updates = state["num_updates"]
@@ -283,7 +296,7 @@ class Learner:
         if neighbors is None or config.mode != RETRIEVED:
             return batch
         if config.randomization:
-            neighbors = randomize(neighbors, batch.planes, config.randomization, random)
+            neighbors = randomize(neighbors, batch.planes, config.randomization, random, batch.game)
         if config.dropout:
             neighbors = drop(neighbors, config.dropout, random)
         return batch._replace(neighbors=neighbors)

@@ -39,8 +39,8 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlcourse.go.inputs import NUM_NEXT, NeighborInput, num_neighbor_planes
-from rlcourse.go.rules import NUM_PLANES
+from rlcourse.go.inputs import NeighborInput, num_neighbor_planes
+from rlcourse.go.rules import NUM_NEXT, NUM_PLANES
 from rlcourse.nets.boards import PolicyHead, ResidualBlock, Tower, ValueHead, convolution
 
 
@@ -188,12 +188,17 @@ class RetrievalModel(nn.Module):
 
         Args:
             neighbors: None where all are absent.
-            num_neighbors: N; None: that of the configuration. A network that is given more
+            num_neighbors: N >= 1; None: that of the configuration. A network that is given more
                 neighbors than it was trained with may want their number here.
 
         Raises:
-            ValueError: planes that the network was not made for.
+            ValueError: planes that the network was not made for, or num_neighbors < 1.
         """
+        expected_count = self.config.num_neighbors if num_neighbors is None else num_neighbors
+        if expected_count < 1:
+            raise ValueError(
+                f"num_neighbors must be at least 1, got {num_neighbors}: for none, neighbors=None"
+            )
         num, _, height, width = encoded.shape
         if neighbors is None:
             return encoded.new_zeros(num, self.embedding.num_hidden, height, width)
@@ -205,7 +210,7 @@ class RetrievalModel(nn.Module):
                 f" [{num}, K, {', '.join(map(str, expected[1:]))}]: make them with neighbor_planes"
                 f" and num_next={self.config.num_next}, for these observations"
             )
-        scale = 1.0 / math.sqrt(num_neighbors or self.config.num_neighbors)
+        scale = 1.0 / math.sqrt(expected_count)
         return self.embedding(encoded, neighbors, scale)
 
     def fuse(

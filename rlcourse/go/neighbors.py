@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
+from rlcourse.go.splits import game_key, half_of
 from rlcourse.go.symmetry import NUM_SYMMETRIES, sources
 
 Search = Callable[[Tensor, int], tuple[Tensor, Tensor]]  # as `search` of types.Index
@@ -79,8 +80,8 @@ def search_others(
         search: of the index.
         size: keys in the index.
         queries: their keys, on the CPU.
-        exclude: game of each query; -1: none.
-        game_of: ids [N], all >= 0 -> games [N].
+        exclude: `splits.game_key` of each query; -1: none.
+        game_of: ids [N], all >= 0 -> their keys of games [N].
     """
     distances = torch.full((len(queries), k), torch.inf)
     ids = torch.full((len(queries), k), -1)
@@ -117,8 +118,8 @@ def search_boards(
         queries: keys of the boards, on the CPU.
         symmetry: by which each board was made.
         k: neighbors.
-        exclude: game of each query; -1: none, which asks all.
-        game_of: ids [N], all >= 0 -> games [N].
+        exclude: `splits.game_key` of each query; -1: none, which asks all.
+        game_of: ids [N], all >= 0 -> their keys of games [N].
     """
     count, num = symmetry.shape
     parts = []
@@ -126,7 +127,7 @@ def search_boards(
         games = exclude
         asked = torch.ones(count, dtype=torch.bool)
         if len(searches) > 1:
-            asked = (exclude < 0) | (exclude % 2 != half)
+            asked = (exclude < 0) | (half_of(exclude) != half)
             games = torch.full_like(exclude, -1)  # the other half does not hold the game
         boards, games = queries[asked].flatten(0, 1), games[asked].repeat_interleave(num)
         distances, ids = search_others(search, size, boards, k, games, game_of)
@@ -173,11 +174,19 @@ def _tables() -> tuple[Tensor, Tensor]:
     return table, (table == 0).int().argmax(-1)  # symmetry 0 changes nothing
 
 
-def query_games(exclude_game: Tensor | None, count: int, k: int) -> Tensor:
-    """The game of each query on the CPU, -1 for none.
+def query_games(
+    exclude_game: Tensor | None, count: int, k: int, exclude_source: Tensor | None = None
+) -> Tensor:
+    """`splits.game_key` of the game of each query on the CPU, -1 for none.
+
+    Args:
+        exclude_game: numbers; -1 for none; None: none for all.
+        count: of the queries.
+        k: neighbors.
+        exclude_source: that number the games; None: source 0.
 
     Raises:
-        ValueError: k < 1, or another number of games than of positions.
+        ValueError: k < 1, or another number of games or sources than of positions.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -188,4 +197,12 @@ def query_games(exclude_game: Tensor | None, count: int, k: int) -> Tensor:
             f"exclude_game must have shape [{count}], one game for each position, got"
             f" {list(exclude_game.shape)}"
         )
-    return exclude_game.cpu().long()
+    games = exclude_game.cpu().long()
+    if exclude_source is None:
+        return games
+    if exclude_source.shape != (count,):
+        raise ValueError(
+            f"exclude_source must have shape [{count}], one source for each position, got"
+            f" {list(exclude_source.shape)}"
+        )
+    return torch.where(games < 0, -1, game_key(games, exclude_source.cpu().long()))

@@ -26,9 +26,9 @@ from numba import njit
 
 from rlcourse.go.board import Go, State
 from rlcourse.go.records import Game
-from rlcourse.go.rules import NUM_PLANES, NUM_RECENT, Rules
+from rlcourse.go.rules import NUM_NEXT, NUM_PLANES, NUM_RECENT, Rules
+from rlcourse.go.splits import splitmix64
 
-NUM_NEXT = 10  # moves that a position remembers of what followed
 _BLOCK = 2048  # games that are replayed together
 _OFFSETS = np.array([-1 - i for i in range(NUM_RECENT)] + list(range(NUM_NEXT)))
 _RESIGNED, _DISPUTED = 1, 2
@@ -72,7 +72,7 @@ def is_kept(
     """
     drawn = np.array([seed % 2**64], np.uint64)
     for part in (np.array([source]), numbers, plies):
-        drawn = _mixed(drawn + part.astype(np.uint64))
+        drawn = splitmix64(drawn + part.astype(np.uint64))
     return (drawn >> np.uint64(11)) * 2.0**-53 < keep
 
 
@@ -229,14 +229,6 @@ def _num_bytes(rules: Rules) -> int:
 def _no_move(records: np.ndarray) -> int:
     """What stands for a move before the game or after it: the largest number."""
     return int(np.iinfo(records.dtype["moves"].base).max)
-
-
-def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """The step of splitmix64 (Steele et al. 2014): every bit depends on every bit of the input."""
-    numbers = numbers + np.uint64(0x9E3779B97F4A7C15)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
-    return numbers ^ (numbers >> np.uint64(31))
 
 
 def _check_game(game: Game, rules: Rules) -> None:

@@ -172,9 +172,11 @@ def _compute(
     bar = tqdm(desc="neighbors", total=len(queries), initial=done, disable=not progress)
     with bar:
         for number, ids in enumerate(queries[done:].split(block), start=1):
-            planes, games = database.positions.batch(ids).planes, database.positions.games[ids]
-            games = None if about["held_out"] else games
-            found = database.retrieve(planes, about["k"], exclude_game=games)
+            positions, exclude = database.positions, {}
+            if not about["held_out"]:
+                exclude["exclude_game"] = positions.games[ids]
+                exclude["exclude_source"] = positions.sources[ids]
+            found = database.retrieve(positions.batch(ids).planes, about["k"], **exclude)
             for array, part in zip(arrays, found, strict=True):
                 array[done : done + len(ids)] = part.numpy()
             done += len(ids)
@@ -256,9 +258,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no neighbors in {folder}: make them with `Database.precompute`")
     try:
         manifest = json.loads(path.read_text())
-        if manifest["format"] != FORMAT:
+        about = manifest["about"]
+        if manifest["format"] != FORMAT or not {"done", "checksums"} <= manifest.keys():
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+        if not {"database", "ids", "count", "k", "wide", "held_out"} <= about.keys():
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(_damage(path)) from None
     return manifest
 

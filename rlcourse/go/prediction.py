@@ -212,14 +212,16 @@ def train_network(
     Args:
         sample: called with the number of updates done and B. For a run that can be resumed it must
             depend on these alone.
-        record: receives the means of the metrics since the line before, every `log_every` steps.
+        record: receives the means of the metrics since the line before, every `log_every` steps:
+            those of `prediction_loss`, and gradient_norm.
         checkpoint_path: None keeps no checkpoint. One is written at the start, at the end and every
             `checkpoint_every` steps; an interrupt loses the steps since then.
         evaluate: given the network and the number of updates done, returns metrics for that line.
         progress: draw a bar with the loss and the accuracy.
 
     Raises:
-        NonFiniteMetric: the loss became NaN or infinite; the last checkpoint is from before that.
+        NonFiniteMetric: the loss or its gradient became NaN or infinite; the last checkpoint is
+            from before that.
         ValueError: a count < 1, a sample of other shapes, a checkpoint of another Config, or a
             record and a checkpoint that do not belong together.
     """
@@ -321,6 +323,9 @@ class _Training:
             group["lr"] = learning_rate_at(self.config, self.num_done)
         self.optimizer.zero_grad()
         loss.backward()
+        # Not to shorten it: a finite loss can have a gradient that is not, which must be seen.
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), math.inf)
+        metrics["gradient_norm"] = norm.detach()
         self.optimizer.step()
         for name, value in metrics.items():
             self.sums[name] = self.sums.get(name, 0.0) + value

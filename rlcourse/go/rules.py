@@ -7,6 +7,7 @@ BLACK, WHITE = 1, -1
 MAX_SIZE = 19
 NUM_PLANES = 8  # that a network sees of a position, see `board.Go.planes`
 NUM_RECENT = 2  # last moves that the planes show
+NUM_NEXT = 10  # moves that a position keeps of what followed; by a reader's note on the paper
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def train(
 
     Raises:
         NonFiniteMetric: a metric is NaN; names it and the last good checkpoint.
-        ValueError: a count < 1, or a record and a checkpoint that do not belong together.
+        ValueError: a count < 1, or settings, record and checkpoint that do not belong together.
     """
     every = {"log": log_every, "evaluate": evaluate_every, "checkpoint": checkpoint_every}
     _check_counts(num_updates=num_updates, **{f"{name}_every": x for name, x in every.items()})
@@ -205,7 +205,8 @@ def evaluate(
     Args:
         batches: of positions at which a move was played, any number per game.
         mode: see `batches.in_mode`; one network can be asked with and without neighbors.
-        num_neighbors: N; None: that of the model's configuration.
+        num_neighbors: N of Eq. 2, by which the sum over neighbors is scaled and no more: how many
+            there are, the batches say. None: that of the model's configuration.
         precision: "float32" or "bfloat16".
 
     Returns:
@@ -215,8 +216,8 @@ def evaluate(
         on the CPU.
 
     Raises:
-        ValueError: an unknown mode or precision, no positions, one without a next move, or no
-            neighbors where the mode needs them.
+        ValueError: an unknown mode or precision, no positions, one without a next move, no
+            neighbors where the mode needs them, or num_neighbors < 1.
     """
     device = next(model.parameters()).device
     games, results = [], []

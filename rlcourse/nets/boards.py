@@ -1,7 +1,7 @@
 """Convolutional networks over square boards: residual towers with policy and value heads.
 
-Shapes: planes [B, C, H, W]. Nothing here depends on the size of the board but the pass, whose logit
-comes from means over the board, as the value does.
+Shapes: planes [B, C, H, W]. No weight depends on the size of the board: the logit
+of a point comes from the planes there, those of the pass and the value from means and maxima.
 
 Residual blocks follow He et al. 2016 ("v2", arXiv 1603.05027): activation before each convolution,
 and a clean path for the sum. **Deviation**: no normalization. The last convolution of each block

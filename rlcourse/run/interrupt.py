@@ -28,7 +28,10 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def how_to_resume(num_done: int, num_steps: int, checkpoint_path: Path | None) -> str:
+def how_to_resume(num_done: int, num_steps: int, checkpoint_path: str | Path | None) -> str:
+    """What to tell the user after an interrupt at step `num_done` of `num_steps`: where everything
+    is saved, or, where `checkpoint_path` is None, that nothing is.
+    """
     if checkpoint_path is None:
         return (
             f"Interrupted at step {num_done} of {num_steps}. No checkpoint was kept: give"

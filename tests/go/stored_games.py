@@ -7,10 +7,9 @@ import torch
 
 from rlcourse.go import positions
 from rlcourse.go.board import Go
-from rlcourse.go.position_records import NUM_NEXT
 from rlcourse.go.positions import Positions
 from rlcourse.go.records import Game, GameFile
-from rlcourse.go.rules import Rules
+from rlcourse.go.rules import NUM_NEXT, Rules
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,7 @@ from rlcourse.go.database import Config, Database
 from rlcourse.go.database_config import rank_of
 from rlcourse.go.key_shards import compute_keys
 from rlcourse.go.symmetry import transform_planes
-from tests.go.databases import EVERY, World, every_index, expected_ids
+from tests.go.databases import EVERY, INDEXES, World, every_index, expected_ids
 from tests.go.stored_worlds import Boards, Projection
 
 
@@ -37,6 +37,35 @@ def test_the_own_game_is_never_found_and_the_nearest_of_the_others_are(tmp_path,
         elif k < 300:
             hits = (found.ids[:, :, None] == expected[:, None]).any(1)
             assert hits.float().mean() > 0.95
+
+
+@pytest.mark.parametrize("name", ["exact", "halves"])
+def test_a_game_of_another_source_is_another_game(tmp_path, name):
+    world = World(tmp_path, INDEXES[name])
+    world.positions.append(12, source=1)  # numbered as those of source 0 are
+    world.shards = world.computed()
+    world.database = world.opened()
+    database, positions = world.built(), world.positions
+    ids = torch.arange(0, len(positions), 5)
+    planes, games, sources = (
+        x[ids] for x in (positions.planes, positions.games, positions.sources)
+    )
+    own = {"exclude_game": games, "exclude_source": sources}
+    stored = (positions.games % 10 != 9) | (positions.sources == 1)
+    for exclude, source in ((own, sources), ({"exclude_game": games}, torch.zeros_like(games))):
+        same = (positions.games == games[:, None]) & (positions.sources == source[:, None])
+        allowed = stored & ~same
+        if name == "halves":
+            allowed &= positions.games % 2 != games[:, None] % 2
+        expected = expected_ids(world, planes, 5, allowed)
+        for retrieve in (database.retrieve, database.retrieve_exactly):
+            assert torch.equal(retrieve(planes, 5, **exclude).ids, expected)
+    kept = database.precompute(ids, 5, tmp_path / "found", progress=False).of(ids)
+    assert torch.equal(kept.ids, database.retrieve(planes, 5, **own).ids)
+    report = database.report(planes, 5, database.retrieve(planes, 5, **own), **own)
+    assert report.recall == 1.0
+    with pytest.raises(ValueError, match=r"exclude_source must have shape \[.*got \[2\]"):
+        database.retrieve(planes, 5, exclude_game=games, exclude_source=sources[:2])
 
 
 @given(

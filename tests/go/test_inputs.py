@@ -188,20 +188,39 @@ def test_dropout_drops_each_neighbor_on_its_own():
     assert not drop(absent, 0.3, draw(0)).present.any()
 
 
-def test_randomization_gives_the_neighbors_of_another_and_compares_anew():
+def test_randomization_replaces_single_neighbors_and_compares_anew():
     neighbors, query = some_neighbors(300, 2)
     present = torch.arange(600).view(300, 2) % 3 > 0
     mixed = randomize(neighbors._replace(present=present), query, 0.25, draw(0))
-    given = (mixed.planes[:, None, :, 4:] == neighbors.planes[None, :, :, 4:]).flatten(2).all(2)
-    giver = given.int().argmax(1)
+    given = (mixed.planes[:, None, :, 4:] == neighbors.planes[None, :, :, 4:]).flatten(3).all(3)
+    giver, rank = given.int().argmax(1), torch.arange(2)  # [B, K]
     assert given.any(1).all()
-    changed = giver != torch.arange(300)
-    assert changed.float().mean().item() == pytest.approx(0.25, abs=0.08)
-    assert torch.equal(mixed.present, present[giver])
-    expected = neighbors.planes[giver]
+    changed = giver != torch.arange(300).unsqueeze(1)
+    assert changed.float().mean().item() == pytest.approx(0.25, abs=0.06)
+    assert changed.all(1).float().mean().item() == pytest.approx(0.0625, abs=0.05)  # each alone
+    both = changed.all(1)
+    assert (giver[both][:, 0] != giver[both][:, 1]).any()
+    assert torch.equal(mixed.present, present[giver, rank])
+    assert torch.equal(mixed.game, neighbors.game[giver, rank])
+    expected = neighbors.planes[giver, rank]
     compare_(expected, query)
     assert torch.equal(mixed.planes, expected)
-    assert (mixed.planes[:, :, 2:4] != neighbors.planes[giver][:, :, 2:4]).any()
+    assert (mixed.planes[:, :, 2:4] != neighbors.planes[giver, rank][:, :, 2:4]).any()
+
+
+def test_randomization_brings_in_nothing_of_the_own_game():
+    """Two observations of games 7 and 8: at probability 1 each gets what the other found."""
+    neighbors, query = some_neighbors(2, 3)
+    neighbors = neighbors._replace(game=torch.tensor([[8, 3, 7], [7, 5, 8]]))
+    own = torch.tensor([7, 8])
+    mixed = randomize(neighbors, query, 1.0, draw(0), own)
+    assert mixed.game.tolist() == [[7, 5, 8], [8, 3, 7]]
+    assert mixed.present.tolist() == [[False, True, True]] * 2
+    assert randomize(neighbors, query, 1.0, draw(0)).present.all()
+    # What was retrieved stays as it is: of a game of another source, perhaps.
+    assert randomize(neighbors, query, 0.0, draw(0), own).present.all()
+    with pytest.raises(ValueError, match="own_game needs the games of neighbors"):
+        randomize(neighbors._replace(game=None), query, 1.0, draw(0), own)
 
 
 def test_randomization_at_the_ends_of_its_range():
@@ -209,7 +228,7 @@ def test_randomization_at_the_ends_of_its_range():
     assert torch.equal(randomize(neighbors, query, 0.0, draw(0)).planes, neighbors.planes)
     mixed = randomize(neighbors, query, 1.0, draw(0)).planes
     assert (mixed != neighbors.planes).flatten(1).any(1).all()  # never one's own
-    alone = NeighborInput(neighbors.planes[:1], neighbors.present[:1])
+    alone = neighbors.each(lambda x: x[:1])
     assert torch.equal(randomize(alone, query[:1], 1.0, draw(0)).planes, alone.planes)
 
 
@@ -229,6 +248,13 @@ def test_probabilities_are_checked():
         drop(neighbors, 1.5, draw(0))
     with pytest.raises(ValueError, match=r"\[0, 1\], got -0.5"):
         randomize(neighbors, query, -0.5, draw(0))
+
+
+def test_the_games_of_neighbors_are_kept_and_may_be_unknown():
+    stored, query = random_stored(6), random_stored(3, seed=1).planes
+    seen = neighbor_planes(stored, torch.arange(6), query)
+    assert torch.equal(seen.game.flatten(), stored.game)
+    assert NeighborInput(seen.planes, seen.present).to("cpu").game is None
 
 
 def test_blank_neighbors_are_there_and_hold_nothing():

@@ -1,5 +1,7 @@
 """Keys on disk: computed, interrupted, extended, damaged, mistaken for others."""
 
+import json
+
 import pytest
 import torch
 
@@ -126,6 +128,10 @@ def test_damage_is_named(tmp_path):
     path.unlink()
     with pytest.raises(ValueError, match=r"keys_00001.npy is missing or damaged"):
         KeyShards.open(tmp_path, positions, keys)
-    (tmp_path / "keys.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"keys.json is missing or damaged"):
-        KeyShards.open(tmp_path, positions, keys)
+    manifest = json.loads((tmp_path / "keys.json").read_text())
+    less = [{name: x for name, x in manifest.items() if name != gone} for gone in manifest]
+    less.append(manifest | {"shards": [{"name": "00000"}]})
+    for damaged in ("{}", "[]", *map(json.dumps, less)):
+        (tmp_path / "keys.json").write_text(damaged)
+        with pytest.raises(ValueError, match=r"keys.json is missing or damaged"):
+            KeyShards.open(tmp_path, positions, keys)

@@ -19,6 +19,7 @@ from rlcourse.go.learn import (
     targets,
     value_loss,
 )
+from rlcourse.go.model import PRESETS as SIZES
 from rlcourse.go.model import Config as Sizes
 from rlcourse.go.model import RetrievalModel, Unroll
 from rlcourse.go.train import evaluate
@@ -168,9 +169,12 @@ def test_dropout_reaches_the_network():
 
 
 def test_randomization_reaches_the_network():
-    batch = random_batch(2)  # of two observations, each gets the other's
+    batch = random_batch(2)  # of two observations, each gets the other's, but for its own game's
+    batch.game[:] = torch.tensor([20, 21])
+    batch.neighbors.game[1, 0] = 20
     given = new_learner(randomization=1.0).update(batch)["loss"]
-    swapped = randomize(batch.neighbors, batch.planes, 1.0, draw(5))
+    swapped = randomize(batch.neighbors, batch.planes, 1.0, draw(5), batch.game)
+    assert swapped.present.tolist() == [[False, True], [True, True]]
     assert torch.equal(swapped.planes[:, :, 4:], batch.neighbors.planes.flip(0)[:, :, 4:])
     torch.testing.assert_close(
         given, new_learner().update(batch._replace(neighbors=swapped))["loss"]
@@ -261,15 +265,23 @@ def test_going_on_from_a_state_is_going_on(average_rate):
         assert torch.equal(mine, theirs)
 
 
-def test_a_state_of_another_learner_is_refused():
+def test_a_state_of_another_learner_is_refused(monkeypatch):
     state = new_learner().state_dict()
     wider = new_learner(sizes=dataclasses.replace(TINY, num_channels=9))
     before = flat(wider)
     with pytest.raises(ValueError, match="another architecture"):
         wider.load_state_dict(state)
     assert torch.equal(flat(wider), before)
-    with pytest.raises(ValueError, match="average.* absent there"):
-        new_learner(average_rate=0.1).load_state_dict(state)
+    other = new_learner(average_rate=0.1, num_unroll=1)
+    before = flat(other)
+    says = "made with num_unroll=2, not 1, average_rate=0.0, not 0.1: use those settings"
+    with pytest.raises(ValueError, match=says):
+        other.load_state_dict(state)
+    assert torch.equal(flat(other), before)
+    with pytest.raises(ValueError, match="made with mode=None, not 'retrieved'"):
+        new_learner().load_state_dict({name: x for name, x in state.items() if name != "config"})
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    new_learner(compile=True).load_state_dict(state)  # how it is run may change
 
 
 def test_mixed_precision_on_the_way_and_whole_losses():
@@ -313,9 +325,14 @@ def test_the_generator_must_be_on_the_cpu():
         Learner(PLAIN, RetrievalModel(TINY, draw(0)), Elsewhere())
 
 
-def test_presets_go_together():
-    assert list(PRESETS) == ["smoke", "laptop", "paper"]
-    assert PRESETS["smoke"].learning_rate_at(0) > 0
+@pytest.mark.parametrize("name", ["smoke", "laptop", "paper"])
+def test_presets_learn(name):
+    assert list(PRESETS) == list(SIZES) == ["smoke", "laptop", "paper"]
+    sizes = dataclasses.replace(SIZES[name], width=0.0625)
+    learner = new_learner(PRESETS[name], sizes, compile=False)
+    before = flat(learner)
+    assert learner.update(random_batch(2))["loss"].isfinite()
+    assert not torch.equal(flat(learner), before)
 
 
 @pytest.mark.parametrize("mode", ["retrieved", "absent"])
@@ -347,6 +364,7 @@ from tests.go.retrieval import random_batch
 
 torch.compile = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
 config, batch = {"regularization_weight": 1.0, "randomization": 0.5}, random_batch(8)
+config["num_unroll"] = 1
 one, other = (new_learner(**config, compile=compiled) for compiled in (False, True))
 assert one._predict == one._forward and other._predict != other._forward
 for _ in range(2):

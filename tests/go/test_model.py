@@ -104,6 +104,13 @@ def test_fusion_is_equation_2():
     )
 
 
+@pytest.mark.parametrize("num_neighbors", [0, -1])
+def test_no_number_of_neighbors_scales_nothing(num_neighbors):
+    model, batch = shaken(), random_batch(2, 3)
+    with pytest.raises(ValueError, match=f"num_neighbors must be at least 1, got {num_neighbors}"):
+        model.represent(batch.planes, batch.neighbors, num_neighbors)
+
+
 def test_the_shared_first_layer_is_one_convolution_of_both():
     embedding = NeighborEmbedding(6, 17, 4, 0, draw(0)).requires_grad_(False)
     encoded = torch.randn(2, 6, 5, 5, generator=draw(1))

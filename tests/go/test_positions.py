@@ -9,10 +9,10 @@ import torch
 from rlcourse.go.build_positions import Config
 from rlcourse.go.database_config import Config as DatabaseConfig
 from rlcourse.go.database_config import chosen
-from rlcourse.go.position_records import NUM_NEXT, is_kept
+from rlcourse.go.position_records import is_kept
 from rlcourse.go.positions import Positions
 from rlcourse.go.records import Game, GameFile
-from rlcourse.go.rules import NUM_PLANES, Rules
+from rlcourse.go.rules import NUM_NEXT, NUM_PLANES, Rules
 from rlcourse.go.splits import SPLITS, half_of, split_of
 from tests.go.stored_games import (
     ROOT,

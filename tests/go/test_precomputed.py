@@ -1,6 +1,7 @@
 """Neighbors on disk: the same as searched, interrupted, mistaken for others, damaged."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -118,6 +119,12 @@ def test_damage_is_named(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"distances.npy is missing or damaged"):
             Precomputed.open(folder)
-    (folder / "precomputed.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"precomputed.json is missing or damaged"):
-        Precomputed.open(folder)
+    manifest = json.loads((folder / "precomputed.json").read_text())
+    less = [{name: x for name, x in manifest.items() if name != gone} for gone in manifest]
+    for gone in manifest["about"]:
+        about = {name: x for name, x in manifest["about"].items() if name != gone}
+        less.append(manifest | {"about": about})
+    for damaged in ("[]", json.dumps(manifest | {"about": 1}), *map(json.dumps, less)):
+        (folder / "precomputed.json").write_text(damaged)
+        with pytest.raises(ValueError, match=r"precomputed.json is missing or damaged"):
+            Precomputed.open(folder)

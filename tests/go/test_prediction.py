@@ -198,6 +198,27 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_reaches_no_checkpoint(tmp_p
     assert torch.load(path, weights_only=True)["state"]["num_done"] == 4
 
 
+def test_a_gradient_that_is_not_finite_reaches_no_checkpoint(tmp_path, monkeypatch):
+    """The loss is finite, and its gradient 0 * inf."""
+    losses = []
+
+    def breaks(found, move, outcome, weight):
+        loss, metrics = prediction_loss(found, move, outcome, weight)
+        losses.append(loss.item())
+        if len(losses) > 7:
+            loss = loss + 0.0 * (found.value - found.value.detach()).square().sum().sqrt()
+        return loss, metrics
+
+    monkeypatch.setattr(prediction, "prediction_loss", breaks)
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(NonFiniteMetric, match="'gradient_norm' is nan at step 8"):
+        train_network(TINY, sample, checkpoint_path=path, checkpoint_every=4, progress=False)
+    assert all(map(math.isfinite, losses))
+    state = torch.load(path, weights_only=True)["state"]
+    assert state["num_done"] == 4
+    assert all(x.isfinite().all() for x in state["network"].values())
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

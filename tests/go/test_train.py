@@ -40,7 +40,6 @@ def run(folder, num_updates: int, source=None, learner=None, **others) -> tuple[
 def test_a_run_writes_its_means(tmp_path):
     done, learner = run(tmp_path, 7, evaluate=lambda step: {"asked": step})
     assert done.num_updates == learner.num_updates == 7
-    assert 0.0 <= done.waiting <= 1.0
     written = load_metrics(tmp_path)
     assert written["step"].tolist() == [0, 3, 5, 6]
     assert written["asked"][[0, 2]].tolist() == [0, 5]
@@ -109,6 +108,10 @@ def test_a_nan_stops_the_run_before_it_is_kept(tmp_path):
 
 def test_what_does_not_belong_together_is_refused(tmp_path):
     run(tmp_path / "a", 6)
+    changed = dataclasses.replace(CONFIG, dropout=0.5)
+    other = Learner(changed, RetrievalModel(TINY, draw(0)), draw(1))
+    with pytest.raises(ValueError, match="made with dropout=0.2, not 0.5: use those settings"):
+        run(tmp_path / "a", 8, learner=other)
     with pytest.raises(ValueError, match="at update 6, beyond the num_updates asked for, 5"):
         run(tmp_path / "a", 5)
     (tmp_path / "a" / "checkpoint.pt").unlink()
