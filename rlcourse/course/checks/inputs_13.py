@@ -57,7 +57,8 @@ NEUTRAL = """
 
 def boards(size: int, num_boards: int, num_moves: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Random positions under the simple ko rule: stones [B, H, W], color [B], and the ko [B]."""
-    go = Go(Rules(size, 0.0, superko=False, max_moves=10_000))
+    # A check has a time limit, which compiling the other backend must not use up.
+    go = Go(Rules(size, 0.0, superko=False, max_moves=10_000), backend="torch")
     state, generator = go.new(num_boards), torch.Generator().manual_seed(seed)
     for _ in range(num_moves):
         chance = state.legal[:, :-1].float()
