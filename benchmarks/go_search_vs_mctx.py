@@ -10,8 +10,8 @@ before the clock starts. Two cases:
 
 The value is 0, so that neither search's treatment of values plays a part (mctx rescales them to
 [0, 1] by what it has seen, we do not): both grow the same trees, and the mean depth of the
-simulations is printed for both. Times are on the clock, since XLA spreads over all cores: run this
-on a quiet machine.
+simulations is printed for both. Times are on the clock: XLA spreads over all cores, ours keeps to
+one thread, which is the faster for so small a network. Run this on a quiet machine.
 
     pip install -r requirements-bench.txt
     python benchmarks/go_search_vs_mctx.py
@@ -143,6 +143,7 @@ def main(num_simulations: int = 200, rounds: int = 7) -> None:
         num_simulations: per game.
         rounds: of which the fastest counts, for each contestant.
     """
+    torch.set_num_threads(1)
     print("| case | search | mean depth, game 0 | others | simulations per second | ratio |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     w = weights()
