@@ -39,7 +39,8 @@ def lists_of_ids(generator: torch.Generator) -> Iterator[Case]:
         found = torch.stack([torch.randperm(pool, generator=generator)[:k] for _ in range(number)])
         found[::2, -2:] = -1
         yield found, true
-    yield torch.tensor([[3, -1, -1], [2, 1, 0]]), torch.tensor([[7, 3, -1], [0, 1, 2]])
+    found, true = [[3, -1, -1], [2, 1, 0], [3, 1, 4]], [[7, 3, -1], [0, 1, 2], [2, -1, 1]]
+    yield torch.tensor(found), torch.tensor(true)
 
 
 def moves_of_neighbors(generator: torch.Generator) -> Iterator[Case]:
@@ -71,6 +72,9 @@ def measured_settings(generator: torch.Generator) -> Iterator[Case]:
                 settings.append((nlist, nprobe, recall))
         order = torch.randperm(len(settings), generator=generator).tolist()
         yield [settings[place] for place in order], num_keys, wanted
+    ties = [(128, 64, 0.97), (512, 16, 0.97), (128, 4, 0.9), (32, 1, 0.7)]
+    yield ties, 50_000, 0.99  # out of reach: two have the highest recall
+    yield ties, 50_000, 0.9  # reached exactly
 
 
 def components_are_orthonormal(answer) -> None:
@@ -125,6 +129,17 @@ def a_key_finds_itself(answer) -> None:
         )
     if float(distances.min()) < -1e-6 or float(distances[:, 0].max()) > 1e-6:
         raise CheckFailed("the distance of a key from itself must be 0")
+
+
+def distances_are_not_negative(answer) -> None:
+    generator = torch.Generator().manual_seed(6)
+    keys = 100 + torch.randn(30, 5, generator=generator)  # far from 0, so that rounding is large
+    distances, _ = answer(keys, keys, 1, 16)
+    if float(distances.min()) < 0:
+        raise CheckFailed(
+            f"a squared distance is {float(distances.min()):.2g}: rounding has made it negative, so"
+            " end with .clamp(min=0)"
+        )
 
 
 def order_does_not_matter(answer) -> None:
