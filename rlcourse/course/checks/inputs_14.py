@@ -39,8 +39,8 @@ def lists_of_ids(generator: torch.Generator) -> Iterator[Case]:
         found = torch.stack([torch.randperm(pool, generator=generator)[:k] for _ in range(number)])
         found[::2, -2:] = -1
         yield found, true
-    found = [[3, -1, -1], [2, 1, 0], [3, 1, 4], [5, 6, 7]]
-    true = [[7, 3, -1], [0, 1, 2], [2, -1, 1], [0, -1, 6]]
+    found = [[3, -1, -1], [2, 1, 0], [3, 1, 4], [5, 6, 8]]
+    true = [[7, 3, -1], [0, 1, 2], [2, -1, 1], [9, -1, 6]]
     yield torch.tensor(found), torch.tensor(true)
 
 
