@@ -112,6 +112,10 @@ def test_the_effects_of_notebook_14_are_in_the_shipped_curves():
     assert nearest["policy/query"] > 1.5 * nearest["raw/query"]
     assert nearest["raw/query"] > nearest["raw/none"]
     assert nearest["policy/query"] > nearest["policy/none"]
+    for name in ("raw", "policy"):  # the canonical form gains much of what all eight gain
+        gain = nearest[f"{name}/query"] - nearest[f"{name}/none"]
+        assert nearest[f"{name}/canonical"] - nearest[f"{name}/none"] > 0.4 * gain > 0
+    assert nearest["value/none"] < 0.75 * nearest["policy/none"]
     accuracy = curves["accuracy"]
     assert accuracy.mean[-1] > 0.4 > 0.3 > accuracy.mean[0]
 
