@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import torch
 from IPython.display import display
+from tqdm.auto import tqdm
 
 from rlcourse.course.exercise import check, exercise
 from rlcourse.course.progress import progress
@@ -318,7 +319,7 @@ for ply in (28, 36):
 # Exact search compares with every key. For 50 million that is too slow, and too large. An
 # [inverted file](glossary.md#inverted-file), IVF, puts the keys into `nlist` lists, each with a center
 # found by k-means. A query compares with all centers, and then only with the keys in the `nprobe`
-# nearest lists. On average that makes
+# nearest lists. With lists of equal length that makes
 #
 # $$\text{cost} = \text{nlist} + \text{nprobe} \cdot \frac{N}{\text{nlist}}$$
 #
@@ -517,12 +518,12 @@ check(expert_among)
 # About a minute.
 
 # %%
+ways = [(name, how) for name in stored.keys for how in ("none", "canonical", "query")]
 looked = {
     (name, how): go_key_study.look(
         positions, stored, asked, query_ids, name, how, search=nearest, agree=expert_among
     )
-    for name in stored.keys
-    for how in ("none", "canonical", "query")
+    for name, how in tqdm(ways, desc="searches")
 }
 display(go_key_study.plot(looked, queries.game, curves))
 print(go_key_study.table(looked, queries.game))
