@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import torch
 from IPython.display import display
-from tqdm.auto import tqdm
 
 from rlcourse.course.exercise import check, exercise
 from rlcourse.course.progress import progress
@@ -518,13 +517,9 @@ check(expert_among)
 # About a minute.
 
 # %%
-ways = [(name, how) for name in stored.keys for how in ("none", "canonical", "query")]
-looked = {
-    (name, how): go_key_study.look(
-        positions, stored, asked, query_ids, name, how, search=nearest, agree=expert_among
-    )
-    for name, how in tqdm(ways, desc="searches")
-}
+looked = go_key_study.look_all(
+    positions, stored, asked, query_ids, search=nearest, agree=expert_among
+)  # by (keys, symmetries)
 display(go_key_study.plot(looked, queries.game, curves))
 print(go_key_study.table(looked, queries.game))
 
