@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from rlcourse.course.compare import CheckFailed
 from rlcourse.course.grading import Case
@@ -89,14 +89,17 @@ def components_are_orthonormal(answer) -> None:
         )
 
 
-class _Largest(TorchDispatchMode):
-    """Remembers the most numbers that a new tensor of an operation has."""
+class _Largest(TorchFunctionMode):
+    """Remembers the most numbers that a new tensor of an operation has.
+
+    A mode of dispatch would see more, but entering the first one imports the compiler: seconds.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.numel = 0
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None) -> Any:
+    def __torch_function__(self, function, types, args=(), kwargs=None) -> Any:
         result = function(*args, **(kwargs or {}))
         inputs = {id(part) for part in args}
         for part in result if isinstance(result, tuple | list) else (result,):
