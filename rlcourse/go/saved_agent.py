@@ -12,7 +12,7 @@ with what it names:
 
 The database may grow after agent.json was written: the agent then finds what was added. It refuses
 a network of other keys than those that the database holds. A model's file may say of which keys its
-neighbors were ("keys", a fingerprint) and how it was trained ("mode"): then it refuses a database of
+neighbors were ("keys", a fingerprint) and how it was trained ("mode"): then it refuses one of
 other keys, and any for a model that was trained without neighbors.
 """
 
