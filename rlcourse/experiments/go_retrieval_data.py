@@ -88,6 +88,7 @@ class Data:
     settings: Settings
     folder: Path
     positions: Positions
+    games: str  # their fingerprint
     keys: KeyNetwork
     shards: KeyShards
     train_ids: Int[Tensor, " N"]  # ascending
@@ -186,7 +187,7 @@ def prepare(settings: Settings, folder: Path, progress: bool = True) -> Data:
         except BlockingIOError as error:
             raise ValueError(str(error)) from error
         write_whole(place / _DONE, whole + "\n")
-    return _open(settings, place, keys)
+    return _open(settings, place, about["games"], keys)
 
 
 def drawn(ids: Int[Tensor, " N"], count: int, seed: int) -> Int[Tensor, " M"]:
@@ -218,7 +219,7 @@ def _make(
     found.precompute(pool, settings.k, whole / "train", progress=progress)
 
 
-def _open(settings: Settings, place: Path, keys: KeyNetwork) -> Data:
+def _open(settings: Settings, place: Path, games: str, keys: KeyNetwork) -> Data:
     positions = Positions.open(place / "positions")
     shards = KeyShards.open(place / "keys", positions, keys)
     train = Precomputed.open(_place_of(place, WHOLE) / "train")
@@ -227,7 +228,7 @@ def _open(settings: Settings, place: Path, keys: KeyNetwork) -> Data:
         for fraction in settings.fractions
     }
     train_ids, test_ids = (torch.from_numpy(x.queries.copy()) for x in (train, tests[WHOLE]))
-    return Data(settings, place, positions, keys, shards, train_ids, test_ids, train, tests)
+    return Data(settings, place, positions, games, keys, shards, train_ids, test_ids, train, tests)
 
 
 def _place_of(place: Path, fraction: float) -> Path:

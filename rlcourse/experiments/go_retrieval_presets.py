@@ -14,10 +14,10 @@ def presets(variants: tuple[str, ...], **changes: Any) -> dict[str, Config]:
         changes: fields of `Config`, at all three sizes.
     """
     few = Settings(
-        num_games=24,
-        num_test_games=6,
-        num_pool=300,
-        num_test=60,
+        num_games=16,
+        num_test_games=4,
+        num_pool=120,
+        num_test=40,
         fractions=(0.5, 1.0),
         index="exact",
     )
@@ -28,7 +28,7 @@ def presets(variants: tuple[str, ...], **changes: Any) -> dict[str, Config]:
         num_steps=4,
         batch_size=16,
         evaluate_every=2,
-        num_evaluated=30,
+        num_evaluated=20,
         num_seeds=2,
         **changes,
     )

@@ -29,7 +29,7 @@ LABELS = {
 }
 VARIANTS = ("baseline", *LABELS)
 PRESETS = presets(VARIANTS)
-GIVEN = {"gain": "retrieved", "gain_random": "random", "gain_absent": "none"}
+GIVEN = {"gain": "retrieved", "gain_random": "random", "gain_absent": "no"}
 _ROLES = {"gain": "ours", "gain_random": "failure", "gain_absent": "baseline"}
 
 
@@ -68,6 +68,7 @@ def _drawn(curves: Mapping[str, Curve], reference: Mapping[str, Curve]) -> Figur
                 label=f"{label} neighbors" if fill == "full" else None,
             )
     ax.set_xticks(np.arange(len(names)), [LABELS[name] for name in names])
-    ax.set_ylabel("gain over the baseline (percentage points)")
+    ax.set_ylabel("gain (percentage points)")
+    ax.set_title("Over the baseline")
     ax.legend()
     return figure

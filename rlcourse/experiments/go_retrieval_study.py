@@ -6,13 +6,11 @@ games of which it has seen nothing, with the neighbors it would retrieve, with t
 positions (`random`), without any (`absent`), and from databases of a share of the games; nothing is
 trained again for that.
 
-A *variant* is a name: "baseline" (no neighbors, e_i = 0), "blank" (x_i = 0, the paper's baseline
-to the letter), "n4" (N = 4), and behind a slash what is changed: "n4/half" (half the width),
-"n4/plain" (no dropout, randomization or regularization), "n4/no_dropout" and so on. All variants of
-a seed begin with the same weights and see the same positions.
+`go_retrieval_variants` says what the name of a variant stands for. All variants of a seed begin
+with the same weights and see the same positions.
 
 **Deviations.** The paper's sizes, rates and numbers of steps are not known: all are ours, and far
-smaller. With x_i = 0 all e_i are the same, so that "blank" computes one instead of N.
+smaller.
 """
 
 import sys
@@ -26,17 +24,16 @@ import torch
 from torch import Tensor
 
 from rlcourse.experiments.go_retrieval_data import WHOLE, Data, Settings, prepare, shared_folder
+from rlcourse.experiments.go_retrieval_variants import ROBUST, variant_of
 from rlcourse.experiments.settings import check_counts, check_names
 from rlcourse.go import learn, model, train
-from rlcourse.go.batches import ABSENT, BLANK, RETRIEVED, NeighborsOf, PositionSource, in_order
+from rlcourse.go.batches import ABSENT, RETRIEVED, NeighborsOf, PositionSource, in_order
 from rlcourse.go.model import RetrievalModel
 from rlcourse.run.checkpoint import load_checkpoint
 from rlcourse.run.files import exclusively
 from rlcourse.run.record import Metric, Record, load_config
 
 RANDOM = "random"
-WIDTHS = {"quarter": 0.25, "half": 0.5, "double": 2.0}
-ROBUST = ("dropout", "randomization", "regularization")
 _TEST_BATCH = 512
 
 
@@ -119,37 +116,6 @@ class Config:
         )
 
 
-class Variant(NamedTuple):
-    """What a name stands for."""
-
-    mode: str  # of `batches.MODES`
-    num_neighbors: int  # 0: none are looked up; "blank" has one, which shows nothing
-    width: float = 1.0
-    off: tuple[str, ...] = ()  # of ROBUST
-
-
-def variant_of(name: str) -> Variant:
-    """The variant that a name stands for.
-
-    Raises:
-        ValueError: it stands for none.
-    """
-    kind, _, change = name.partition("/")
-    if kind in ("baseline", "blank"):
-        found = Variant(ABSENT, 0) if kind == "baseline" else Variant(BLANK, 1)
-    elif kind[:1] == "n" and kind[1:].isdecimal() and int(kind[1:]):
-        found = Variant(RETRIEVED, int(kind[1:]))
-    else:
-        raise ValueError(f"a variant is baseline, blank or n and a number such as n4, got {name!r}")
-    changes = {"": {}, "plain": {"off": ROBUST}}
-    changes |= {f"no_{rate}": {"off": (rate,)} for rate in ROBUST}
-    changes |= {word: {"width": width} for word, width in WIDTHS.items()}
-    if change not in changes or name.endswith("/"):
-        known = ", ".join(filter(None, changes))
-        raise ValueError(f"behind a slash a variant has one of {known}, got {name!r}")
-    return found._replace(**changes[change])
-
-
 class Condition(NamedTuple):
     """What a trained network is given in a test."""
 
@@ -196,24 +162,17 @@ def run(
         progress: draw bars.
 
     Raises:
-        ValueError: the folder was begun with other settings, data or keys; there are too few games.
+        ValueError: the folder was begun with other settings or data; there are too few games.
     """
     Record(folder, config)
+    pieces = {"fuse": fuse, "randomize": randomize, "loss": loss}
+    taken = 0
     try:
         data = data or prepare(config.data, shared_folder(folder), progress)
-        taken = 0
         for number, name in jobs(config):
-            place = place_of(folder, number, name)
-            if is_finished(config, place, name):
-                continue
-            place.mkdir(parents=True, exist_ok=True)
             try:
-                with exclusively(place / ".lock"):
-                    pieces = {"fuse": fuse, "randomize": randomize, "loss": loss}
-                    network = _train(config, number, name, place, data, device, progress, **pieces)
-                    if network is None:
-                        return False
-                    _test(config, name, place, network, data)
+                if not finish(config, number, name, folder, data, device, progress, **pieces):
+                    return False
             except BlockingIOError:
                 taken += 1
     except KeyboardInterrupt:
@@ -225,6 +184,37 @@ def run(
             file=sys.stderr,
         )
     return not taken
+
+
+def finish(
+    config: Config,
+    number: int,
+    name: str,
+    folder: Path,
+    data: Data,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+    **pieces: Any,
+) -> bool:
+    """Trains and tests one variant of one seed as far as that is left to do; False if interrupted.
+
+    Args:
+        number: of the seed, from 0.
+        pieces: fuse, randomize, loss of `run`.
+
+    Raises:
+        BlockingIOError: another process is at it.
+        ValueError: as for `run`.
+    """
+    place = place_of(folder, number, name)
+    if is_finished(config, place, name):
+        return True
+    place.mkdir(parents=True, exist_ok=True)
+    with exclusively(place / ".lock"):
+        network = _train(config, number, name, place, data, device, progress, **pieces)
+        if network is not None:
+            _test(config, name, place, network, data)
+    return network is not None
 
 
 def jobs(config: Config) -> Iterator[tuple[int, str]]:
