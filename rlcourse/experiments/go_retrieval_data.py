@@ -62,7 +62,7 @@ class Settings:
     num_games: int | None = None
     num_test_games: int = 100
     num_pool: int = 100_000
-    num_test: int = 8_000
+    num_test: int = 10_000
     k: int = 10
     fractions: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     index: str = "IVF1024,PQ32x4fs,Refine(SQ8)"
@@ -158,7 +158,13 @@ def shared_folder(folder: Path) -> Path:
     return folder.parent.parent / "go_retrieval_data"
 
 
-def prepare(settings: Settings, folder: Path, progress: bool = True) -> Data:
+def prepare(
+    settings: Settings,
+    folder: Path,
+    progress: bool = True,
+    *,
+    device: torch.device | str = "cpu",
+) -> Data:
     """Makes what is missing, and opens all of it.
 
     Args:
@@ -166,6 +172,7 @@ def prepare(settings: Settings, folder: Path, progress: bool = True) -> Data:
         folder: as `shared_folder` gives it; receives a folder for these settings, today's games and
             keys.
         progress: draw bars.
+        device: of the key network; the searches are on the CPU.
 
     Raises:
         FileNotFoundError: there are no games, or no key network.
@@ -175,7 +182,7 @@ def prepare(settings: Settings, folder: Path, progress: bool = True) -> Data:
     rules, games = shipped.load_games()
     if settings.num_games is not None:
         games = some_games(games, settings.num_games, settings.num_test_games)
-    keys = KeyNetwork.load(shipped.key_network_path())
+    keys = KeyNetwork.load(shipped.key_network_path(), device)
     about = asdict(settings) | {"games": shipped.fingerprint(games), "keys": keys.fingerprint}
     whole = json.dumps(about, sort_keys=True)
     place = folder / hashlib.sha256(whole.encode()).hexdigest()[:16]

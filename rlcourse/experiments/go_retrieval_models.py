@@ -66,7 +66,7 @@ def make(
     there = (config.folder / "config.json").exists()
     study = config_of(config.folder) if there else go_retrieval.PRESETS[config.preset]
     Record(config.folder, study)
-    data = prepare(study.data, shared_folder(config.folder), progress)
+    data = prepare(study.data, shared_folder(config.folder), progress, device=device)
     names = {"baseline": "baseline", "retrieval": config.retrieval}
     for name in names.values():
         finish(study, _SEED, name, config.folder, data, device, progress)

@@ -7,11 +7,11 @@ from rlcourse.experiments.go_retrieval_study import Config
 from rlcourse.go import model
 
 
-def presets(variants: tuple[str, ...], **changes: Any) -> dict[str, Config]:
+def presets(variants: tuple[str, ...], **laptop: Any) -> dict[str, Config]:
     """Of a study with these variants.
 
     Args:
-        changes: fields of `Config`, at all three sizes.
+        laptop: fields of `Config` in which that preset differs from the others' laptop.
     """
     few = Settings(
         num_games=16,
@@ -30,7 +30,6 @@ def presets(variants: tuple[str, ...], **changes: Any) -> dict[str, Config]:
         evaluate_every=2,
         num_evaluated=20,
         num_seeds=2,
-        **changes,
     )
     # For one GPU and a larger set of games; the sizes of the paper are not known.
     many = Settings(
@@ -50,6 +49,5 @@ def presets(variants: tuple[str, ...], **changes: Any) -> dict[str, Config]:
         num_unroll=5,
         evaluate_every=5_000,
         num_evaluated=10_000,
-        **changes,
     )
-    return {"smoke": smoke, "laptop": Config(variants, **changes), "paper": paper}
+    return {"smoke": smoke, "laptop": Config(variants, **laptop), "paper": paper}

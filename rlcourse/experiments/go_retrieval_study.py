@@ -59,7 +59,7 @@ class Config:
     sizes: model.Config = field(
         default_factory=lambda: model.Config(1.0, 48, 24, 24, 2, 1, 2, 1, num_next=5)
     )
-    num_steps: int = 600
+    num_steps: int = 500
     batch_size: int = 256
     learning_rate: float = 2e-3
     decay_at: tuple[float, ...] = (0.6, 0.85)
@@ -168,7 +168,7 @@ def run(
     pieces = {"fuse": fuse, "randomize": randomize, "loss": loss}
     taken = 0
     try:
-        data = data or prepare(config.data, shared_folder(folder), progress)
+        data = data or prepare(config.data, shared_folder(folder), progress, device=device)
         for number, name in jobs(config):
             try:
                 if not finish(config, number, name, folder, data, device, progress, **pieces):
@@ -179,8 +179,8 @@ def run(
         return False
     if taken:
         print(
-            f"{taken} trainings in {folder} are under way in other processes: run this again when"
-            " they are done",
+            f"other processes are at some trainings in {folder} ({taken}): run this again when they"
+            " are done",
             file=sys.stderr,
         )
     return not taken

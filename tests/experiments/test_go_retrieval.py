@@ -224,7 +224,7 @@ def test_trainings_that_others_are_at_are_left_to_them(home, data, capsys):
     config = replace(SMALL, num_steps=2)
     with exclusively(place / ".lock"):
         assert not go_retrieval.run(config, folder, data=data, progress=False)
-    assert "1 trainings in" in capsys.readouterr().err
+    assert "other processes are at some trainings in" in capsys.readouterr().err
     assert not (place / "metrics.jsonl").exists()
     assert study.is_finished(config, study.place_of(folder, 0, "n2"), "n2")
     with pytest.raises(ValueError, match="was interrupted"):
@@ -275,6 +275,15 @@ def test_the_learners_functions_are_what_runs(home, data):
     folder = home / "go_retrieval" / "pieces"
     assert go_retrieval.run(config, folder, data=data, progress=False, **pieces)
     assert seen == {"fuse", "randomize", "loss"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_run_on_a_gpu(home, data):
+    folder = home / "go_retrieval" / "gpu"
+    assert go_retrieval.run(SMALL, folder, data=data, device="cuda", progress=False)
+    assert next(go_retrieval.model_of(folder, 0, "n2").parameters()).device.type == "cpu"
+    assert go_retrieval.run(SMALL, folder, data=data, device="cuda", progress=False)
 
 
 def made_tests(hits, count) -> results.Tests:
