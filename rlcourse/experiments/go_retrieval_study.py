@@ -156,7 +156,7 @@ def run(
         folder: receives config.json and a folder for each seed and variant: the record and the
             checkpoint of the training, and in `tests` one line for each of `conditions`.
         fuse, randomize, loss: Eq. 2, neighbor randomization and the losses of an unroll; exercises
-            of notebook 15.
+            of notebook 15, whose runs belong in a folder of their own.
         data: prepared before; None: made or found in `shared_folder(folder)`.
         device: of the networks.
         progress: draw bars.

@@ -422,3 +422,18 @@ def test_models_that_cannot_be_shipped(whole, tmp_path, monkeypatch):
         go_retrieval_models.make(
             go_retrieval_models.Config(retrieval="n2", folder=whole, out=tmp_path), progress=False
         )
+
+
+SHIPPED = reference.curves_folder() / "go_retrieval.csv"
+
+
+@pytest.mark.skipif(not SHIPPED.exists(), reason="the curves are not made yet")
+def test_the_effects_of_notebook_15_are_in_the_shipped_curves():
+    curves = reference.load_reference("go_retrieval")
+    ours, theirs = curves["n4/accuracy"], curves["baseline/accuracy"]
+    assert ours.low[-1] > theirs.high[-1]  # intervals apart
+    gain = curves["n4/gain/accuracy"]
+    assert gain.low[-1] > 0  # over seeds and games
+    assert gain.mean[0] < gain.mean[-1]  # from 1 % of the games less than from all
+    assert curves["n4/gain_random/accuracy"].high[0] < gain.low[-1]
+    assert curves["n4/gain/value_error"].mean[-1] < 0
