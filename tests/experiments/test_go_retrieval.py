@@ -14,6 +14,7 @@ from rlcourse.experiments import (
     go_retrieval_models,
     go_retrieval_robustness,
     go_retrieval_sizes,
+    reference,
 )
 from rlcourse.experiments import go_retrieval_results as results
 from rlcourse.experiments import go_retrieval_study as study
@@ -382,8 +383,8 @@ def test_what_makes_robust_is_drawn_with_what_is_given(tmp_path):
         go_retrieval_robustness.plot(folder, curves),
         go_retrieval_robustness.plot_shipped(curves),
     ):
-        (ax,) = figure.axes
-        assert [label.get_text() for label in ax.get_legend().get_texts()] == [
+        assert len(figure.axes) == 1
+        assert [label.get_text() for label in figure.legends[0].get_texts()] == [
             "retrieved neighbors",
             "random neighbors",
             "no neighbors",
