@@ -113,9 +113,10 @@ def run(
     """
     Record(folder, config)
     try:
-        world = (
-            trained_world(Path(config.trained)) if config.trained else small_world(folder / "world")
-        )
+        if config.trained:
+            world = trained_world(Path(config.trained), progress)
+        else:
+            world = small_world(folder / "world")
         for number in range(config.num_seeds):
             _Seed(config, number, folder / f"seed_{number}", world, device, progress).run()
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ the experiment in seconds, untrained models that retrieve from random games on a
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -200,10 +200,22 @@ def _untrained(seed: int, variant: str) -> RetrievalModel:
     return RetrievalModel(sizes, generator).eval()
 
 
-def trained_world(folder: Path) -> World:
+def trained_world(folder: Path, progress: bool = True) -> World:
     """The models of a run of `go_retrieval`, and the database that they were trained with.
 
     Raises:
         FileNotFoundError: there is no such run.
+        ValueError: it was interrupted, or its data is damaged.
     """
-    raise NotImplementedError
+    if not (folder / "config.json").exists():
+        raise FileNotFoundError(
+            f"there are no models in {folder}: train them with `python -m rlcourse run"
+            f" go_retrieval --out {folder}`, or name another run as `trained`"
+        )
+    from rlcourse.experiments import go_retrieval_study
+    from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
+
+    settings = go_retrieval_study.config_of(folder).data
+    data = prepare(settings, shared_folder(folder), progress)
+    model_of = lru_cache(maxsize=16)(partial(go_retrieval_study.model_of, folder))
+    return World(data.database(progress=progress), data.test_ids, model_of)
