@@ -65,7 +65,7 @@ def test_the_last_row_of_a_position_counts_and_none_behind_a_game(tmp_path):
 
 
 def test_watching_changes_no_move(tmp_path):
-    go, settings = Go(RULES), Config(Search(4), temperature=1.0, temperature_moves=9)
+    go, settings = Go(RULES), Config(Search(8, noise_fraction=0.5), 1.0, 9)
 
     def found(go, state):
         count = state.num_boards
