@@ -15,7 +15,8 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlcourse.experiments import go_lookup
+from rlcourse.experiments import go_lookup, go_retrieval_study
+from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
 from rlcourse.go import agent, model
 from rlcourse.go.agent import SearchAgent, game_generator
 from rlcourse.go.batch_match import BatchContestant, play_wave
@@ -212,9 +213,6 @@ def trained_world(folder: Path, progress: bool = True) -> World:
             f"there are no models in {folder}: train them with `python -m rlcourse run"
             f" go_retrieval --out {folder}`, or name another run as `trained`"
         )
-    from rlcourse.experiments import go_retrieval_study
-    from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
-
     settings = go_retrieval_study.config_of(folder).data
     data = prepare(settings, shared_folder(folder), progress)
     model_of = lru_cache(maxsize=16)(partial(go_retrieval_study.model_of, folder))

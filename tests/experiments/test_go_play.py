@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from rlcourse.experiments import go_growth, go_play, go_play_result, go_play_world
+from rlcourse.experiments import (
+    go_growth,
+    go_play,
+    go_play_result,
+    go_play_world,
+    go_retrieval,
+    go_retrieval_study,
+)
 from rlcourse.experiments.go_met import ROW
 from rlcourse.experiments.go_play_config import Pairing
 from rlcourse.go import model
@@ -18,6 +25,7 @@ from rlcourse.go.board import Go, Ongoing
 from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.records import Game
 from rlcourse.go.rules import Rules
+from rlcourse.run.record import Record
 from rlcourse.viz.style import PALETTE
 
 SMALL = replace(go_play.PRESETS["smoke"], variants=("baseline", "n2"), retrieval="n2", num_seeds=1)
@@ -228,6 +236,34 @@ def test_models_that_were_not_trained_are_asked_for(tmp_path):
         go_play.run(wanted, tmp_path / "out", progress=False)
     with pytest.raises(FileNotFoundError, match="no run in .*: run the experiment first"):
         go_play.load(tmp_path / "empty")
+
+
+def test_trained_models_come_with_the_database_of_their_run(whole, tmp_path, monkeypatch):
+    small, asked = go_play_world.small_world(whole / "world"), []
+
+    class Data:
+        test_ids = small.test_ids
+
+        def database(self, progress):
+            return small.database
+
+    def prepare(settings, folder, progress):
+        asked.append((settings, folder))
+        return Data()
+
+    def model_of(folder, number, name):
+        asked.append((folder, number, name))
+        return small.model_of(number, name)
+
+    folder, study = tmp_path / "go_retrieval" / "smoke", go_retrieval.PRESETS["smoke"]
+    Record(folder, study)
+    monkeypatch.setattr(go_play_world, "prepare", prepare)
+    monkeypatch.setattr(go_retrieval_study, "model_of", model_of)
+    world = go_play_world.trained_world(folder, progress=False)
+    assert world.database is small.database
+    found = [world.model_of(1, "n2") for _ in range(2)]
+    assert found[0] is found[1]
+    assert asked == [(study.data, tmp_path / "go_retrieval_data"), (folder, 1, "n2")]
 
 
 def test_labels_do_not_depend_on_settings_and_all_is_drawn(whole):
