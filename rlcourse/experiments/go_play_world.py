@@ -4,6 +4,7 @@ Either models that `go_retrieval` has trained, with its database of an expert's 
 the experiment in seconds, untrained models that retrieve from random games on a small board.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -24,7 +25,7 @@ from rlcourse.go.board import Go, Ongoing, State
 from rlcourse.go.database import Database
 from rlcourse.go.database_config import Config as DatabaseConfig
 from rlcourse.go.engine_pool import EnginePool
-from rlcourse.go.gtp import gnu_go_command
+from rlcourse.go.gtp import EngineError, gnu_go_command
 from rlcourse.go.key_shards import compute_keys
 from rlcourse.go.keys import RawKeys
 from rlcourse.go.mcts import Search
@@ -134,7 +135,13 @@ def _cost(sizes: model.Config, k: int, size: int) -> model.Cost:
 
 
 @contextmanager
-def opponent(spec: str, world: World, num_parallel: int, seed: int) -> Iterator[BatchContestant]:
+def opponent(
+    spec: str,
+    world: World,
+    num_parallel: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> Iterator[BatchContestant]:
     """Yields who the agents play against, and ends its programs.
 
     Args:
@@ -143,6 +150,7 @@ def opponent(spec: str, world: World, num_parallel: int, seed: int) -> Iterator[
         world: see `World`.
         num_parallel: games at once.
         seed: of random moves.
+        device: of the baseline's model.
 
     Raises:
         ValueError: nobody has this name, or the engine is missing.
@@ -152,13 +160,19 @@ def opponent(spec: str, world: World, num_parallel: int, seed: int) -> Iterator[
     if kind == "random":
         yield RandomMoves(seed)
     elif kind == BASELINE:
-        yield make_agent(world, 0, BASELINE, int(rest))
+        yield make_agent(world, 0, BASELINE, int(rest), device=device)
     else:
         known = kind == "gnugo"
-        command = gnu_go_command(int(rest), world.rules) if known else rest
         name = f"GNU Go, level {rest}" if known else None
-        threads = max(1, min(num_parallel, torch.get_num_threads()))
-        with EnginePool(command, world.rules, num_parallel, name=name, num_threads=threads) as pool:
+        try:
+            command = gnu_go_command(int(rest), world.rules) if known else rest
+            # As many engines think at once as there are cores, so that the model gets its share.
+            pool = EnginePool(
+                command, world.rules, num_parallel, name=name, num_threads=os.cpu_count()
+            )
+        except EngineError as error:
+            raise ValueError(f"opponent {spec!r}: {error}") from error
+        with pool:
             yield pool
 
 

@@ -228,6 +228,9 @@ def test_opponents_are_found_by_name(whole):
     with go_play_world.opponent(f"gtp:{sys.executable} {FAKE} well", world, 2, 0) as one:
         assert isinstance(one, EnginePool)
         assert one.name == "Fake well"
+    missing = go_play_world.opponent("gtp:no-such-engine --gtp", world, 2, 0)
+    with pytest.raises(ValueError, match="opponent 'gtp:no-such-engine --gtp': cannot start"):
+        missing.__enter__()
 
 
 def test_models_that_were_not_trained_are_asked_for(tmp_path):
@@ -273,6 +276,9 @@ def test_labels_do_not_depend_on_settings_and_all_is_drawn(whole):
     assert curves["retrieval"].x.tolist() == [0.0, 2.0]
     ours = go_play.load(whole).scores[Pairing("n2", 2)]
     assert curves["retrieval"].mean[1] == curves["neighbors"].mean[1] == ours.mean()
+    with_keys, alone = (curves[f"{x}/retrieval"].x for x in ("operations", "operations_model"))
+    assert list(with_keys) == list(alone)  # stones as keys cost nothing
+    assert alone[1] > alone[0] > 0
     figure = go_play.plot(whole, curves)
     titles = [ax.get_title() for ax in figure.axes]
     assert titles == ["More search", "More neighbors", "At equal compute"]
@@ -287,3 +293,11 @@ def test_labels_do_not_depend_on_settings_and_all_is_drawn(whole):
     text = go_play.table(whole)
     assert text.count("simulations  ") >= 4
     assert "after minus before" in text
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_models_play_on_a_gpu(tmp_path):
+    config = replace(SMALL, opponent="baseline:1")
+    assert go_play.run(config, tmp_path, device="cuda", progress=False)
+    assert np.isfinite(go_play.load(tmp_path).scores[Pairing("n2", 2)]).all()
