@@ -14,10 +14,11 @@ from rlcourse.go.mcts import Search
 from rlcourse.go.retrieve import FromDatabase
 from rlcourse.go.rules import Rules
 from rlcourse.go.saved_agent import NAME, AgentFiles, load_agent, read_agent, save_agent
-from rlcourse.go.saved_model import load_model
+from rlcourse.go.saved_model import load_model, save_model
 from rlcourse.go.stored_database import DatabaseFiles, build_database, open_database
 from tests.go.agents import PLAY, STORING, agent_files, key_network
 from tests.go.stored_games import TINY, tiny_games
+from tests.go.test_model import SMALL, shaken
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,24 @@ def test_another_key_network_is_refused(world):
     assert not (world / "mixed").exists()
 
 
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({"keys": "f00"}, "trained with neighbors by the key network 'f00', and the database in"),
+        ({"mode": "absent"}, r"without neighbors \(mode 'absent'\): leave the database out"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_database_is_refused(world, about, words):
+    files = read_agent(world / "agent")
+    save_model(world / "model.pt", shaken(SMALL), about)
+    with pytest.raises(ValueError, match=words):
+        load_agent(world / "agent", progress=False)
+    with pytest.raises(ValueError, match=words):
+        save_agent(world / "again", files)
+    save_agent(world / "plain", AgentFiles(world / "model.pt"))
+    load_agent(world / "plain")
+
+
 def test_missing_files_are_named(world):
     with pytest.raises(FileNotFoundError, match=r"no agent in .*nowhere: .*agent\.json is missing"):
         load_agent(world / "nowhere")
@@ -186,3 +205,15 @@ def test_bad_settings_are_refused(world):
     ):
         with pytest.raises(ValueError, match=words):
             AgentFiles(model, **wrong)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_an_agent_on_a_gpu_finds_the_same_neighbors(world):
+    go = Go(TINY)
+    here = load_agent(world / "agent", TINY, progress=False).act(go, go.new(2))
+    agent = load_agent(world / "agent", TINY, "cuda", progress=False)
+    assert {weight.device.type for weight in agent.model.parameters()} == {"cuda"}
+    there = agent.act(go, go.new(2))
+    assert torch.equal(there.neighbors, here.neighbors)
+    torch.testing.assert_close(there.value, here.value, atol=0.05, rtol=0.0)
