@@ -120,7 +120,8 @@ def run(
     try:
         if config.trained:
             place = folder / "world" / "index"
-            world = trained_world(Path(config.trained), place, config.index, progress)
+            parts = (Path(config.trained), place, config.index)
+            world = trained_world(*parts, device, progress)
         else:
             world = small_world(folder / "world")
         for number in range(config.num_seeds):

@@ -308,8 +308,8 @@ def test_trained_models_come_with_the_database_of_their_run(whole, tmp_path, mon
         def database(self, progress):
             return small.database
 
-    def prepare(settings, folder, progress):
-        asked.append((settings, folder))
+    def prepare(settings, folder, progress, *, device):
+        asked.append((settings, folder, device))
         return Data()
 
     def model_of(folder, number, name):
@@ -320,11 +320,12 @@ def test_trained_models_come_with_the_database_of_their_run(whole, tmp_path, mon
     Record(folder, study)
     monkeypatch.setattr(go_play_world, "prepare", prepare)
     monkeypatch.setattr(go_retrieval_study, "model_of", model_of)
-    world = go_play_world.trained_world(folder, tmp_path / "index", "IVF4,Flat", False)
+    world = go_play_world.trained_world(folder, tmp_path / "index", "IVF4,Flat", "cpu", False)
     assert world.database is small.database
     found = [world.model_of(1, "n2") for _ in range(2)]
     assert found[0] is found[1]
-    assert asked == [(study.data, tmp_path / "go_retrieval_data"), (folder, 1, "n2")]
+    assert asked[0] == (study.data, tmp_path / "go_retrieval_data", "cpu")
+    assert asked[1:] == [(folder, 1, "n2")]
 
 
 def test_labels_do_not_depend_on_settings_and_all_is_drawn(whole):
