@@ -15,7 +15,7 @@ database (Figs. 6b and 9). Nothing is trained. The agent plays a second match, o
 of these games had, nor an image of one, with the database as it was and as it is: win rates, and
 how near the nearest stored position is, for positions that it meets and for those of test games;
 and once more for the former when the games are removed again. Openings are short, so that the games
-begin where few of the expert's do, whose openings are longer.
+of both matches have something in common.
 
 Intervals of win rates are Wilson's, 95 %, over all games of all seeds; those of differences are
 bootstrapped over pairs of openings, which both agents played; those of distances over games. They

@@ -17,16 +17,16 @@ _COLORS = {
     "retrieval": PALETTE["ours"],
     "neighbors": PALETTE["alternative"],
     "test_before": PALETTE["text"],
-    "play_before": PALETTE["failure"],
-    "play_after": PALETTE["ours"],
+    "met_before": PALETTE["failure"],
+    "met_after": PALETTE["ours"],
 }
 _LABELS = {
     "baseline": "baseline",
     "retrieval": "retrieval",
     "neighbors": "other numbers of neighbors",
     "test_before": "test games",
-    "play_before": "met in play",
-    "play_after": "met, own games stored",
+    "met_before": "met in play",
+    "met_after": "the same, own games added",
 }
 Curves = Mapping[str, Curve]
 
@@ -82,7 +82,7 @@ def _draw_play(curves: Curves, reference: Curves | None) -> Figure:
 def _draw_growth(curves: Curves, reference: Curves | None) -> Figure:
     figure = Figure(figsize=SIZES["wide"], layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-    for name, shift in (("test_before", -0.4), ("play_before", 0.0), ("play_after", 0.4)):
+    for name, shift in (("test_before", -0.4), ("met_before", 0.0), ("met_after", 0.4)):
         curve = curves[f"ply/{name}"]
         there = np.isfinite(curve.mean)
         _points(left, curve.x[there] + shift, _part(curve, there), name, scale=1.0)

@@ -131,6 +131,7 @@ def reference_curves(folder: Path) -> dict[str, Curve]:
     ours, theirs = (_ladder(config, variant) for variant in (config.retrieval, BASELINE))
     gains = [gain(result.scores[a], result.scores[b]) for a, b in zip(ours, theirs, strict=True)]
     curves["gain"] = _curve(config.simulations, gains)
+    curves["gain/all"] = _curve([0], [_gain_in_all(result)])
     others = _neighbors(config)
     curves["neighbors"] = _rates(result, others, [num_neighbors(p.variant) for p in others])
     curves["direct"] = _rates(result, [Pairing(config.retrieval, config.main, direct=True)])
@@ -143,7 +144,7 @@ def reference_curves(folder: Path) -> dict[str, Curve]:
     for kind, rows in result.met.items():
         games = np.concatenate([game_means(part) for part in rows])
         curves[f"distance/{kind}"] = _curve([0], [_of_games(games)])
-    for kind in ("test_before", "play_before", "play_after"):
+    for kind in ("test_before", "met_before", "met_after", "play_before", "play_after"):
         curves[f"ply/{kind}"] = by_ply(result.met[kind], config.bin_width, config.num_bins)
     return curves
 
@@ -165,6 +166,7 @@ def table(folder: Path) -> str:
     for a, b in zip(_ladder(config, config.retrieval), _ladder(config, BASELINE), strict=True):
         found = gain(result.scores[a], result.scores[b])
         lines.append(f"{f'{a.simulations} simulations':26}{_gain_words(found)}")
+    lines.append(f"{'mean of these':26}{_gain_words(_gain_in_all(result))}")
     lines += ["", "the games added to the database, no training; other openings"]
     for name, scores in result.growth.items():
         lines.append(f"{name:26}{_rate_words(scores)}{'':17}  {_seeds(scores)}")
@@ -180,6 +182,16 @@ def table(folder: Path) -> str:
 
 def _ladder(config: Config, variant: str) -> list[Pairing]:
     return [Pairing(variant, number) for number in config.simulations]
+
+
+def _gain_in_all(result: Result) -> tuple[float, float, float]:
+    """Of retrieval over the baseline, by the means of a pair's games with all simulations."""
+    config = result.config
+    ours, theirs = (
+        np.mean([result.scores[pairing] for pairing in _ladder(config, variant)], axis=0)
+        for variant in (config.retrieval, BASELINE)
+    )
+    return gain(ours, theirs)
 
 
 def _neighbors(config: Config) -> list[Pairing]:

@@ -330,7 +330,10 @@ def test_trained_models_come_with_the_database_of_their_run(whole, tmp_path, mon
 
 def test_labels_do_not_depend_on_settings_and_all_is_drawn(whole):
     curves = go_play.reference_curves(whole)
-    assert list(curves)[:5] == ["baseline", "retrieval", "gain", "neighbors", "direct"]
+    assert list(curves)[:5] == ["baseline", "retrieval", "gain", "gain/all", "neighbors"]
+    everywhere = curves["gain/all"]
+    assert everywhere.mean[0] == pytest.approx(curves["gain"].mean.mean())
+    assert everywhere.low[0] <= everywhere.mean[0] <= everywhere.high[0]
     assert curves["neighbors"].x.tolist() == [0.0, 2.0]
     assert curves["retrieval"].x.tolist() == [0.0, 2.0]
     ours = go_play.load(whole).scores[Pairing("n2", 2)]
@@ -344,7 +347,12 @@ def test_labels_do_not_depend_on_settings_and_all_is_drawn(whole):
     line = figure.axes[0].get_lines()[0]
     assert line.get_color() == PALETTE["baseline"]
     assert list(line.get_ydata()) == list(100 * curves["baseline"].mean)
-    assert len(go_play.plot_growth(whole, curves).axes) == 2
+    left, right = go_play.plot_growth(whole, curves).axes
+    shown = [line for line in left.get_lines() if line.get_linestyle() == "-"]
+    assert [line.get_color() for line in shown][1:] == [PALETTE["failure"], PALETTE["ours"]]
+    near, far = (line.get_ydata() for line in (shown[2], shown[1]))
+    assert (near <= far).all()  # the same positions: more games bring nothing farther
+    assert right.get_title() == "The same openings"
     assert len(go_play.plot_shipped(curves).axes) == 3
     assert len(go_play.plot_shipped(curves, "growth").axes) == 2
     with pytest.raises(ValueError, match="part must be 'play' or 'growth', got 'all'"):
