@@ -21,8 +21,10 @@ Intervals of win rates are Wilson's, 95 %, over all games of all seeds; those of
 bootstrapped over pairs of openings, which both agents played; those of distances over games. They
 hold for these trainings: three seeds say little about others.
 
-**Deviations.** A far weaker opponent and expert, smaller numbers of simulations, and games by all
-agents of the seed are added, not by one.
+**Deviations.** A far weaker expert and opponent: GNU Go, a tenth of whose moves are random, so that
+the win rates of short trainings lie away from 0. Fewer simulations. Games of all agents of a seed
+are added, not of one. Operations count the keys of a query under all eight symmetries; what the
+paper counts is not known to us.
 """
 
 from pathlib import Path

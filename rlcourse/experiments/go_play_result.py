@@ -89,6 +89,23 @@ def gain(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
     return float(found.mean), float(found.low), float(found.high)
 
 
+def change(result: Result, kind: str) -> tuple[float, float, float]:
+    """Of the mean distance of the same positions, after minus before, with its interval over games.
+
+    Args:
+        result: see `load`.
+        kind: "test" or "met".
+    """
+    games = []
+    for before, after in zip(
+        result.met[f"{kind}_before"], result.met[f"{kind}_after"], strict=True
+    ):
+        changed = after.copy()
+        changed["distance"] -= before["distance"]
+        games.append(game_means(changed))
+    return _of_games(np.concatenate(games))
+
+
 def by_ply(rows: Sequence[np.ndarray], width: int, num_bins: int) -> Curve:
     """Mean distance in bins of plies, with its interval bootstrapped over games; NaN where there
     is no position.
@@ -144,6 +161,8 @@ def reference_curves(folder: Path) -> dict[str, Curve]:
     for kind, rows in result.met.items():
         games = np.concatenate([game_means(part) for part in rows])
         curves[f"distance/{kind}"] = _curve([0], [_of_games(games)])
+    for kind in ("test", "met"):
+        curves[f"change/{kind}"] = _curve([0], [change(result, kind)])
     for kind in ("test_before", "met_before", "met_after", "play_before", "play_after"):
         curves[f"ply/{kind}"] = by_ply(result.met[kind], config.bin_width, config.num_bins)
     return curves
@@ -177,6 +196,9 @@ def table(folder: Path) -> str:
         joined = np.concatenate(rows)
         distance, added = joined["distance"].mean(), joined["added"].mean()
         lines.append(f"{kind.replace('_', ', '):26}{distance:>9.2f}{added:>27.1%}")
+    for kind in ("test", "met"):
+        mean, low, high = change(result, kind)
+        lines.append(f"{f'{kind}, after minus before':26}{mean:>9.2f} [{low:.2f}, {high:.2f}]")
     return "\n".join(lines)
 
 

@@ -179,6 +179,17 @@ def test_distances_are_averaged_in_games_and_bins():
     assert curve.low[0] < 6.0 < curve.high[0]
 
 
+def test_the_change_of_distances_is_that_of_the_same_positions():
+    before, after = (
+        rows((0, 1, 5.0), (0, 3, 3.0), (1, 2, 6.0)),
+        rows((0, 1, 1.0), (0, 3, 3.0), (1, 2, 6.0)),
+    )
+    result = SimpleNamespace(met={"met_before": [before, before], "met_after": [after, before]})
+    mean, low, high = go_play_result.change(result, "met")
+    assert mean == -0.5  # -2 in one of four games
+    assert low <= mean <= high <= 0
+
+
 def test_games_of_several_matches_get_numbers_of_their_own():
     one = [Game(0, (1,), 0.5), Game(1, (2,), 0.5), Game(2, (3,), 0.5)]
     numbered = go_growth.numbered([one, one[:2], one])
