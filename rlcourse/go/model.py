@@ -113,24 +113,19 @@ class NeighborEmbedding(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(num_hidden, generator) for _ in range(num_blocks))
         self.num_hidden = num_hidden
 
-    def each(
-        self, encoded: Float[Tensor, "B C H W"], neighbors: NeighborInput
-    ) -> Float[Tensor, "B K D H W"]:
-        """e_i of every neighbor, also of those that are absent: their numbers mean nothing."""
+    def forward(
+        self, encoded: Float[Tensor, "B C H W"], neighbors: NeighborInput, scale: float
+    ) -> Float[Tensor, "B D H W"]:
+        """scale * sum_i e_i, over the neighbors that are present."""
         shape = neighbors.planes.shape[:2]
         seen = self.neighbors(neighbors.planes.flatten(0, 1)).unflatten(0, shape)
         both = (seen + self.observation(encoded).unsqueeze(1)).flatten(0, 1)
         for block in self.blocks:
             both = block(both)
-        return relu(both).unflatten(0, shape)
-
-    def forward(
-        self, encoded: Float[Tensor, "B C H W"], neighbors: NeighborInput, scale: float
-    ) -> Float[Tensor, "B D H W"]:
-        """scale * sum_i e_i, over the neighbors that are present."""
+        embedded = relu(both).unflatten(0, shape)  # [B, K, D, H, W]
         there = neighbors.present[:, :, None, None, None]
         # torch.where, not a product: what an absent neighbor holds must not matter, not even a NaN.
-        return scale * torch.where(there, self.each(encoded, neighbors), 0.0).sum(1)
+        return scale * torch.where(there, embedded, 0.0).sum(1)
 
 
 class Dynamics(nn.Module):
