@@ -1,16 +1,14 @@
 """What notebook 15 runs on a few games: neighbors, a short training, and what it has learned.
 
-`go_retrieval` trains on all games, over seeds, with the package's own parts. Here the parts are
-arguments, so that a learner's own take their place: which half of the data answers (`neighbors`),
-Eq. 2 of Humphreys et al. 2022 (arXiv 2206.05314; `fuse`), the randomization of neighbors
-(`randomize`) and the loss of the unroll (`loss`).
+`go_retrieval` trains on all games, over seeds. Here a few hundred games make do, and the parts that
+a learner writes are arguments: which half of the data answers, Eq. 2 of Humphreys et al. 2022
+(arXiv 2206.05314), the randomization of neighbors and the losses of the unroll.
 
 **Deviations**: hundreds of games instead of 3.5 million; each position is searched for in a
 canonical form of the board, so that one search serves it.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,72 +19,74 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from rlcourse.experiments import go_lookup
+from rlcourse.experiments.go_retrieval_study import Config as Study
 from rlcourse.experiments.settings import check_counts
-from rlcourse.go import model as sizes
-from rlcourse.go import shipped
-from rlcourse.go.batches import PositionSource, TrainingBatch, augment, in_order
+from rlcourse.go import learn, model, shipped, train
+from rlcourse.go.batches import ABSENT, RETRIEVED, PositionSource, in_order
 from rlcourse.go.inputs import NeighborInput, compare_
 from rlcourse.go.keys import KeyNetwork, canonical_symmetry
-from rlcourse.go.learn import policy_loss, targets, value_loss
-from rlcourse.go.model import RetrievalModel, Unroll
+from rlcourse.go.model import RetrievalModel
 from rlcourse.go.neighbors import Neighbors, composed, inverse
 from rlcourse.go.positions import Positions
 from rlcourse.go.splits import half_of
-from rlcourse.go.symmetry import NUM_SYMMETRIES, transform_planes
+from rlcourse.go.symmetry import transform_planes
 from rlcourse.ops.neighbors import nearest
 
 _BLOCK = 8192
-RETRIEVED, RANDOM, ABSENT = GIVEN = ("retrieved", "random", "absent")
+Exchange = Callable[[NeighborInput, Tensor, Tensor, Tensor], NeighborInput]  # as `exchanged`
+Gain = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]  # as `gain`
 
 
 @dataclass(frozen=True)
 class Config:
-    """A short training; all numbers are ours.
+    """A short training; all numbers are ours, and those of the training are of `study`.
 
     Attributes:
         num_stored, num_test: games to learn from and to retrieve from, and to test on.
         num_queries: positions of the test games.
-        model: its `num_neighbors` is N.
-        num_unroll: K, and `unroll_weight` of each of the K later terms of the loss.
-        randomization: probability of a neighbor to be replaced.
+        study: the network, its rates and its learning rate.
+        k: neighbors.
+        num_steps, batch_size: of the training, at a learning rate that stays.
         evaluate_every, num_evaluated: steps, and test positions that each evaluation takes.
     """
 
     num_stored: int = 400
     num_test: int = 100
     num_queries: int = 1_500
-    model: sizes.Config = field(default_factory=lambda: sizes.PRESETS["laptop"])
-    num_unroll: int = 1
-    unroll_weight: float = 0.25
-    randomization: float = 0.1
-    num_steps: int = 100
+    study: Study = field(default_factory=Study)
+    k: int = 4
+    num_steps: int = 120
     batch_size: int = 128
-    learning_rate: float = 2e-3
-    evaluate_every: int = 25
+    evaluate_every: int = 30
     num_evaluated: int = 500
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_counts(self, "num_stored", "num_test", "num_queries", "num_steps", "batch_size")
-        check_counts(self, "num_unroll", "evaluate_every", "num_evaluated")
-        if not 0.0 <= self.randomization <= 1.0:
-            raise ValueError(f"randomization must lie in [0, 1], got {self.randomization}")
-        if not 0.0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        check_counts(self, "num_stored", "num_test", "num_queries", "k", "num_steps")
+        check_counts(self, "batch_size", "evaluate_every", "num_evaluated")
+
+    @property
+    def sizes(self) -> model.Config:
+        """Of the network."""
+        return self.study.model(f"n{self.k}")
+
+    def learner(self, mode: str) -> learn.Config:
+        """How it learns: as in the study, but with randomization alone."""
+        config = self.study.learner(f"n{self.k}")
+        return replace(config, mode=mode, dropout=0.0, regularization_weight=0.0, decay_steps=())
 
 
-_SMOKE = Config(
-    num_stored=12,
-    num_test=4,
-    num_queries=40,
-    model=replace(sizes.PRESETS["smoke"], num_neighbors=4),
-    num_steps=4,
-    batch_size=8,
-    evaluate_every=2,
-    num_evaluated=20,
-)
 PRESETS = {
-    "smoke": _SMOKE,
+    "smoke": Config(
+        num_stored=12,
+        num_test=4,
+        num_queries=40,
+        study=Study(sizes=model.PRESETS["smoke"]),
+        num_steps=4,
+        batch_size=8,
+        evaluate_every=2,
+        num_evaluated=20,
+    ),
     "laptop": Config(),
     "paper": Config(
         num_stored=20_000, num_test=2_000, num_queries=10_000, num_steps=2_000, evaluate_every=200
@@ -203,18 +203,7 @@ class Table:
         return Neighbors(*(part[rows] for part in self._found))
 
 
-def fuse(
-    encoded: Float[Tensor, "B C H W"],
-    embedded: Float[Tensor, "B K D H W"],
-    present: Bool[Tensor, "B K"],
-    num_neighbors: int,
-) -> Float[Tensor, "B CD H W"]:
-    """[o^e, sum_i e_i / sqrt(N)], without the absent ones. (Eq. 2)"""
-    there = torch.where(present[:, :, None, None, None], embedded, 0.0)
-    return torch.cat([encoded, there.sum(1) / math.sqrt(num_neighbors)], 1)
-
-
-def randomize(
+def exchanged(
     neighbors: NeighborInput,
     game: Int[Tensor, " B"],
     chosen: Bool[Tensor, "B K"],
@@ -230,73 +219,33 @@ def randomize(
     return mixed._replace(present=mixed.present & ~own)
 
 
-def unrolled_loss(
-    logits: Float[Tensor, "B K1 A"],
-    value: Float[Tensor, "B K1"],
-    moves: Int[Tensor, "B K1"],
-    outcome: Float[Tensor, " B"],
-    weights: Float[Tensor, " K1"],
-) -> Float[Tensor, ""]:
-    """L_policy + L_value of `go.learn`; moves are -1 after the end of the game."""
-    wanted = targets(moves, outcome, moves.shape[1] - 1, logits.shape[2] - 1)
-    return policy_loss(logits, wanted, weights) + value_loss(value, wanted, weights)
+def randomize_by(exchange: Exchange) -> learn.Randomize:
+    """Neighbor randomization as `inputs.randomize`, by a function such as `exchanged`."""
+
+    def randomize(
+        neighbors: NeighborInput,
+        planes: Tensor,
+        probability: float,
+        generator: torch.Generator,
+        game: Tensor,
+    ) -> NeighborInput:
+        shape = neighbors.present.shape
+        chosen = torch.rand(shape, generator=generator) < probability
+        away = torch.randint(1, max(shape[0], 2), shape, generator=generator)
+        giver = (torch.arange(shape[0])[:, None] + away) % shape[0]
+        mixed = exchange(neighbors, game, chosen, giver)
+        compare_(mixed.planes, planes)
+        return mixed
+
+    return randomize
 
 
 class Parts(NamedTuple):
     """What a learner writes; the package's own where a part is left out."""
 
-    fuse: Callable[..., Tensor] = fuse
-    randomize: Callable[..., NeighborInput] = randomize
-    loss: Callable[..., Tensor] = unrolled_loss
-
-
-def represent(
-    network: RetrievalModel, batch: TrainingBatch, parts: Parts, num_neighbors: int | None = None
-) -> Float[Tensor, "B C H W"]:
-    """s^0 by the `fuse` of `parts`; a batch without neighbors has e_i = 0."""
-    encoded = network.encode(batch.planes)
-    if batch.neighbors is None:
-        return network.fuse(encoded, network.embed(encoded, None))
-    number = network.config.num_neighbors if num_neighbors is None else num_neighbors
-    embedded = network.embedding.each(encoded, batch.neighbors)
-    both = parts.fuse(encoded, embedded, batch.neighbors.present, number)
-    width = encoded.shape[1]
-    return network.fuse(both[:, :width], both[:, width:])
-
-
-class Scores(NamedTuple):
-    """What a model says of B test positions."""
-
-    right: Float[Tensor, " B"]  # 1 where the likeliest move is the expert's
-    error: Float[Tensor, " B"]  # (value - outcome)^2
-    game: Int[Tensor, " B"]
-
-
-@torch.no_grad()
-def score(
-    network: RetrievalModel,
-    world: World,
-    found: Neighbors | None,
-    parts: Parts = Parts(),  # noqa: B008 - a NamedTuple cannot change
-    count: int | None = None,
-) -> Scores:
-    """A model on the first `count` test positions, all by default, in an order by chance.
-
-    Args:
-        found: neighbors of all test positions, [M, K]; None: without.
-    """
-    size = len(world.test.ids)
-    order = torch.randperm(size, generator=torch.Generator().manual_seed(1))
-    ids = world.test.ids[order[:count].sort().values]
-    table = None if found is None else Table(world.test.ids, found)
-    next_moves = network.config.num_next
-    results = []
-    for batch in in_order(world.positions, ids, 256, table, num_next=next_moves):
-        number = None if found is None else found.ids.shape[1]
-        logits, value = network.predict(represent(network, batch, parts, number))
-        right = (logits.argmax(-1) == batch.next_moves[:, 0]).float()
-        results.append((right, (value - batch.outcome).square(), batch.game))
-    return Scores(*map(torch.cat, zip(*results, strict=True)))
+    join: model.Join = model.join
+    exchange: Exchange = exchanged
+    losses: learn.Losses = learn.unrolled_losses
 
 
 class Trained(NamedTuple):
@@ -308,12 +257,12 @@ class Trained(NamedTuple):
     value_error: list[float]
 
 
-def train(
+def train_briefly(
     config: Config,
     world: World,
     found: Neighbors | None,
     test: Neighbors | None,
-    parts: Parts = Parts(),  # noqa: B008
+    parts: Parts = Parts(),  # noqa: B008 - a NamedTuple cannot change
     label: str = "",
     progress: bool = True,
 ) -> Trained:
@@ -324,87 +273,109 @@ def train(
         test: those of the test positions.
         parts: see `Parts`.
     """
-    network = RetrievalModel(config.model, torch.Generator().manual_seed(config.seed))
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=1e-4)
-    table = None if found is None else Table(world.stored.ids, found)
+    first, second = (torch.Generator().manual_seed(config.seed) for _ in range(2))
+    network = RetrievalModel(config.sizes, first, join=parts.join)
+    learner = learn.Learner(
+        config.learner(RETRIEVED if found else ABSENT),
+        network,
+        second,
+        losses=parts.losses,
+        randomize=randomize_by(parts.exchange),
+    )
     source = PositionSource(
         world.positions,
         world.stored.ids,
         config.batch_size,
         config.seed,
-        table,
-        num_next=config.model.num_next,
+        None if found is None else Table(world.stored.ids, found),
+        num_next=config.sizes.num_next,
     )
-    random = torch.Generator().manual_seed(config.seed)
     trained = Trained(network, [], [], [])
-    _evaluate_(trained, 0, world, test, parts, config)
     bar = tqdm(total=config.num_steps, desc=label, disable=not progress)
     try:
         with bar:
+            _evaluate_(trained, 0, config, world, test)
             for step in range(1, config.num_steps + 1):
-                lost = _loss(network, source.batch(step), config, parts, random)
-                optimizer.zero_grad()
-                lost.backward()
-                torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-                optimizer.step()
+                learner.update(source.batch(step))
                 bar.update()
                 if step % config.evaluate_every == 0:
-                    _evaluate_(trained, step, world, test, parts, config)
+                    _evaluate_(trained, step, config, world, test)
                     bar.set_postfix(accuracy=f"{trained.accuracy[-1]:.1%}")
     except KeyboardInterrupt:
         print("interrupted: the cells below go on with what was learned so far")
     return trained
 
 
-def _loss(
-    network: RetrievalModel,
-    batch: TrainingBatch,
-    config: Config,
-    parts: Parts,
-    random: torch.Generator,
-) -> Tensor:
-    """Of one batch, with symmetries and randomization drawn."""
-    batch = augment(batch, torch.randint(NUM_SYMMETRIES, (len(batch.game),), generator=random))
-    if batch.neighbors is not None:
-        batch = batch._replace(neighbors=randomized(batch, config.randomization, parts, random))
-    unroll: Unroll = network.unroll(
-        represent(network, batch, parts),
-        _played(batch, config.num_unroll),
-        gradient_scale=0.5,
-    )
-    moves = batch.next_moves[:, : config.num_unroll + 1]
-    weights = torch.tensor([1.0] + [config.unroll_weight] * config.num_unroll)
-    return parts.loss(unroll.logits, unroll.value, moves, batch.outcome, weights)
+def evaluate(
+    network: RetrievalModel, world: World, found: Neighbors | None, count: int | None = None
+) -> dict[str, Tensor]:
+    """`train.evaluate` on test positions, with as many neighbors each as `found` has.
+
+    Args:
+        found: neighbors of all test positions, [M, K]; None: without.
+        count: positions, drawn by chance; None: all.
+    """
+    order = torch.randperm(len(world.test.ids), generator=torch.Generator().manual_seed(1))
+    ids = world.test.ids[order[:count].sort().values]
+    table = None if found is None else Table(world.test.ids, found)
+    batches = in_order(world.positions, ids, 256, table, num_next=network.config.num_next)
+    if found is None:
+        return train.evaluate(network, batches, mode=ABSENT)
+    return train.evaluate(network, batches, num_neighbors=found.ids.shape[1])
 
 
-def randomized(
-    batch: TrainingBatch, probability: float, parts: Parts, random: torch.Generator
-) -> NeighborInput:
-    """Draws who is replaced by whose neighbors, and compares the mixture with the observations."""
-    shape = batch.neighbors.present.shape
-    chosen = torch.rand(shape, generator=random) < probability
-    away = torch.randint(1, max(shape[0], 2), shape, generator=random)
-    giver = (torch.arange(shape[0])[:, None] + away) % shape[0]
-    mixed = parts.randomize(batch.neighbors, batch.game, chosen, giver)
-    compare_(mixed.planes, batch.planes)
-    return mixed
+def resamples(num_games: int, number: int = 1_000, seed: int = 0) -> Int[Tensor, "R G"]:
+    """Games drawn anew with replacement, for a bootstrap."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(num_games, (number, num_games), generator=generator)
 
 
-def _played(batch: TrainingBatch, num_unroll: int) -> Int[Tensor, "B K"]:
-    """The moves that the unroll follows; the pass after the end."""
-    moves = batch.next_moves[:, :num_unroll]
-    return torch.where(moves < 0, batch.planes[0, 0].numel(), moves)
+def gain(
+    with_: Float[Tensor, " G"],
+    without: Float[Tensor, " G"],
+    count: Int[Tensor, " G"],
+    drawn: Int[Tensor, "R G"],
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+    """The mean difference of a metric over positions, and the ends of its 95 % interval.
+
+    A bootstrap over games, each with all of its positions, of the difference: what makes a position
+    hard makes it hard for both models.
+
+    Args:
+        with_, without: sums of the metric over the positions of each game, by two models.
+        count: positions of each game.
+        drawn: games of each resample.
+    """
+    change = with_ - without
+    means = change[drawn].sum(1) / count[drawn].sum(1)
+    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=means.dtype))
+    return change.sum() / count.sum(), low, high
+
+
+def gain_table(
+    rows: Mapping[str, tuple[dict[str, Tensor], dict[str, Tensor]]], gain_of: Gain = gain
+) -> str:
+    """For each name two results of `evaluate`, of which the second is the one to beat: accuracy and
+    value error of the first, and what they are more than those of the second."""
+    lines = [f"{'':28}{'accuracy':>10}{'gain':>24}{'value error':>14}{'change':>26}"]
+    for name, (one, other) in rows.items():
+        drawn, line = resamples(len(one["game"])), f"{name:28}"
+        for metric, scale, digits in (("accuracy", 100, 1), ("value_error", 1, 3)):
+            total, before = one[f"sum/{metric}"], other[f"sum/{metric}"]
+            mean, low, high = (
+                scale * float(x) for x in gain_of(total, before, one["count"], drawn)
+            )
+            here = f"{scale * float(one[metric]):.{digits}f}"
+            span = f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+            line += f"{here:>12}{span:>26}"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _evaluate_(
-    trained: Trained,
-    step: int,
-    world: World,
-    test: Neighbors | None,
-    parts: Parts,
-    config: Config,
+    trained: Trained, step: int, config: Config, world: World, test: Neighbors | None
 ) -> None:
-    scores = score(trained.network, world, test, parts, config.num_evaluated)
+    found = evaluate(trained.network, world, test, config.num_evaluated)
     trained.step.append(step)
-    trained.accuracy.append(float(scores.right.mean()))
-    trained.value_error.append(float(scores.error.mean()))
+    trained.accuracy.append(float(found["accuracy"]))
+    trained.value_error.append(float(found["value_error"]))
