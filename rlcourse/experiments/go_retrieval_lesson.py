@@ -8,7 +8,7 @@ a learner writes are arguments: which half of the data answers, Eq. 2 of Humphre
 canonical form of the board, so that one search serves it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +34,6 @@ from rlcourse.ops.neighbors import nearest
 
 _BLOCK = 8192
 Exchange = Callable[[NeighborInput, Tensor, Tensor, Tensor], NeighborInput]  # as `exchanged`
-Gain = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]  # as `gain`
 
 
 @dataclass(frozen=True)
@@ -322,54 +321,6 @@ def evaluate(
     if found is None:
         return train.evaluate(network, batches, mode=ABSENT)
     return train.evaluate(network, batches, num_neighbors=found.ids.shape[1])
-
-
-def resamples(num_games: int, number: int = 1_000, seed: int = 0) -> Int[Tensor, "R G"]:
-    """Games drawn anew with replacement, for a bootstrap."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(num_games, (number, num_games), generator=generator)
-
-
-def gain(
-    with_: Float[Tensor, " G"],
-    without: Float[Tensor, " G"],
-    count: Int[Tensor, " G"],
-    drawn: Int[Tensor, "R G"],
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
-    """The mean difference of a metric over positions, and the ends of its 95 % interval.
-
-    A bootstrap over games, each with all of its positions, of the difference: what makes a position
-    hard makes it hard for both models.
-
-    Args:
-        with_, without: sums of the metric over the positions of each game, by two models.
-        count: positions of each game.
-        drawn: games of each resample.
-    """
-    change = with_ - without
-    means = change[drawn].sum(1) / count[drawn].sum(1)
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=means.dtype))
-    return change.sum() / count.sum(), low, high
-
-
-def gain_table(
-    rows: Mapping[str, tuple[dict[str, Tensor], dict[str, Tensor]]], gain_of: Gain = gain
-) -> str:
-    """For each name two results of `evaluate`, of which the second is the one to beat: accuracy and
-    value error of the first, and what they are more than those of the second."""
-    lines = [f"{'':28}{'accuracy':>10}{'gain':>24}{'value error':>14}{'change':>26}"]
-    for name, (one, other) in rows.items():
-        drawn, line = resamples(len(one["game"])), f"{name:28}"
-        for metric, scale, digits in (("accuracy", 100, 1), ("value_error", 1, 3)):
-            total, before = one[f"sum/{metric}"], other[f"sum/{metric}"]
-            mean, low, high = (
-                scale * float(x) for x in gain_of(total, before, one["count"], drawn)
-            )
-            here = f"{scale * float(one[metric]):.{digits}f}"
-            span = f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
-            line += f"{here:>12}{span:>26}"
-        lines.append(line)
-    return "\n".join(lines)
 
 
 def _evaluate_(

@@ -4,6 +4,7 @@ from rlcourse.course.checks import inputs_15 as inputs
 from rlcourse.course.checks import wrong_15 as wrong
 from rlcourse.course.grading import Exercise
 from rlcourse.experiments import go_retrieval_lesson as lesson
+from rlcourse.experiments.go_retrieval_gain import gain
 from rlcourse.go.learn import unrolled_losses
 from rlcourse.go.model import join
 
@@ -41,7 +42,7 @@ EXERCISES = (
     ),
     Exercise(
         id="15.gain",
-        reference=lesson.gain,
+        reference=gain,
         cases=inputs.sums_by_game,
         mistakes=wrong.OF_GAIN,
         facts=(inputs.a_gain_in_every_game_has_no_width,),

@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from rlcourse.course.grading import Mistake
 from rlcourse.experiments import go_retrieval_lesson as lesson
+from rlcourse.experiments.go_retrieval_gain import gain
 from rlcourse.go.inputs import NeighborInput
 from rlcourse.go.model import join
 from rlcourse.ops.neighbors import nearest
@@ -189,7 +190,7 @@ def gain_of_deviation(
 def gain_swapped(
     with_: Tensor, without: Tensor, count: Tensor, drawn: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return lesson.gain(without, with_, count, drawn)
+    return gain(without, with_, count, drawn)
 
 
 OF_FUSE = (
