@@ -76,8 +76,8 @@ def plot_brief(
     """Accuracy and value error of short trainings, beside those of the shipped networks.
 
     Args:
-        trained: by the name of the variant, such as "n4".
-        curves: shipped, of `go_retrieval`; against positions, as batches differ in size.
+        trained: by the name of the variant, such as "n4/half".
+        curves: shipped, of `go_retrieval_sizes`; against positions, as batches differ in size.
     """
     figure = Figure(figsize=SIZES["wide"], layout="constrained")
     metrics = (("accuracy", "expert's move predicted (%)"), ("value_error", "value error"))
@@ -90,7 +90,9 @@ def plot_brief(
                 plot_reference(ax, x, *(factor * part[1:] for part in curve[1:]), "_shipped")
             x = [step * config.batch_size / 1_000 for step in run.step]
             y = [factor * value for value in getattr(run, metric)]
-            ax.plot(x, y, color=COLORS.get(name), marker="o", label=f"{name}, your run")
+            ax.plot(
+                x, y, color=COLORS[name.partition("/")[0]], marker="o", label=f"{name}, your run"
+            )
         ax.set(xlabel="positions learned from (thousands)", ylabel=y_label)
         ax.set_xscale("symlog", linthresh=10.0)
     figure.axes[0].legend(title="dashed: shipped")

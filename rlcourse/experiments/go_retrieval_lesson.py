@@ -54,9 +54,9 @@ class Config:
     num_queries: int = 1_500
     study: Study = field(default_factory=Study)
     k: int = 4
-    num_steps: int = 120
+    num_steps: int = 100
     batch_size: int = 128
-    evaluate_every: int = 30
+    evaluate_every: int = 25
     num_evaluated: int = 500
     seed: int = 0
 
@@ -65,17 +65,22 @@ class Config:
         check_counts(self, "batch_size", "evaluate_every", "num_evaluated")
 
     @property
+    def variant(self) -> str:
+        """Of `go_retrieval_sizes`, with neighbors: small, for a short training."""
+        return f"n{self.k}/half"
+
+    @property
     def sizes(self) -> model.Config:
         """Of the network."""
-        return self.study.model(f"n{self.k}")
+        return self.study.model(self.variant)
 
     def learner(self, mode: str) -> learn.Config:
         """How it learns: as in the study, but with randomization alone."""
-        config = self.study.learner(f"n{self.k}")
+        config = self.study.learner(self.variant)
         return replace(config, mode=mode, dropout=0.0, regularization_weight=0.0, decay_steps=())
 
 
-PRESETS = {
+SETTINGS = {
     "smoke": Config(
         num_stored=12,
         num_test=4,
