@@ -129,7 +129,7 @@ def losses_with(
         sign = torch.full((steps,), first)
         if alternate:
             sign = first * (1.0 - 2.0 * (torch.arange(steps) % 2))
-        target = torch.where(there, moves, logits.shape[2] - 1)
+        target = moves.clamp(min=0)
         lost = cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(
             moves
         )
@@ -293,6 +293,11 @@ OF_LOSSES = (
     Mistake(
         "Moves after the end of the game are learned from: leave out the places where it is -1",
         losses_with(mask_moves=False),
+    ),
+    Mistake(
+        "Nothing is masked: what comes after the end of the game must not count, neither moves nor"
+        " values",
+        losses_with(mask_moves=False, mask_values=False),
     ),
     Mistake(
         "Values after the end of the game are learned from: the last one is where the game is over",
