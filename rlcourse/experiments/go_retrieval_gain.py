@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
 from rlcourse.experiments.go_retrieval import VARIANTS
@@ -65,6 +66,7 @@ def gain_table(
             )
             here = f"{scale * float(one[metric]):.{digits}f}"
             span = f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+            span = "" if one is other else span
             line += f"{here:>12}{span:>26}"
         lines.append(line)
     return "\n".join(lines)
@@ -88,13 +90,16 @@ def plot_brief(
                 curve = curves[f"{name}/{metric}"]
                 x = curve.x[1:] * config.study.batch_size / 1_000
                 plot_reference(ax, x, *(factor * part[1:] for part in curve[1:]), "_shipped")
-            x = [step * config.batch_size / 1_000 for step in run.step]
-            y = [factor * value for value in getattr(run, metric)]
+            x = [step * config.batch_size / 1_000 for step in run.step[1:]]
+            y = [factor * value for value in getattr(run, metric)[1:]]
             ax.plot(
                 x, y, color=COLORS[name.partition("/")[0]], marker="o", label=f"{name}, your run"
             )
         ax.set(xlabel="positions learned from (thousands)", ylabel=y_label)
-        ax.set_xscale("symlog", linthresh=10.0)
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(10.0, (1.0, 3.0)))
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
     figure.axes[0].legend(title="dashed: shipped")
     return figure
 

@@ -5,6 +5,7 @@ color on all boards of a row.
 """
 
 from collections.abc import Collection, Mapping
+from html import escape
 from typing import Any
 
 import ipywidgets as widgets
@@ -20,10 +21,11 @@ from rlcourse.go.neighbors import Neighbors, inverse
 from rlcourse.go.positions import Positions
 from rlcourse.go.symmetry import transform_planes
 from rlcourse.viz.boards import Board, row_svg
-from rlcourse.viz.neighbor_pictures import WIDTH, boards_of, row_of
+from rlcourse.viz.neighbor_pictures import boards_of, row_of
 from rlcourse.viz.widgets import static_bundle, still_image
 
 _NUM_MOVES = 5
+_UNIT = 290.0  # pixels of a large board
 _COLORS = {1: "black", -1: "white", 0: "nobody"}
 
 
@@ -177,18 +179,26 @@ class RetrievalExplorer:
         return self._opinions[place, kind]
 
     def _redraw(self, change: Any) -> None:
-        self.picture.value, self.words.value = self._svg(), self.sentence
+        self.picture.value, self.words.value = "<br>".join(self._rows()), self.sentence
 
-    def _svg(self) -> str:
+    def _rows(self) -> list[str]:
+        """The position and its policy as SVG text, and below it the neighbors."""
         boards = self.boards
-        return row_svg(boards, WIDTH * len(boards) / (2 + self._k))
+        rows = [row_svg(boards[:2], 2 * _UNIT)]
+        if boards[2:]:
+            rows.append(row_svg(boards[2:], 0.8 * _UNIT * len(boards[2:])))
+        return rows
 
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
     ) -> dict[str, Any]:
+        top, *below = self._rows()
         words = "; ".join(board.description for board in self.boards) + "; " + self.sentence
         caption = f"{self.kind.value}: {self.sentence} A still: run the cell to page and to switch."
-        return static_bundle(self.widget, still_image(self._svg(), words, caption, WIDTH), words)
+        still = still_image(top, words, "", 2 * _UNIT)
+        still += "".join(still_image(row, "neighbors", "", 0.8 * _UNIT * self._k) for row in below)
+        still += f"<p>{escape(caption)}</p>"
+        return static_bundle(self.widget, still, words)
 
 
 def _itself(query_id: int) -> Neighbors:
