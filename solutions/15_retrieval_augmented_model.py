@@ -159,21 +159,22 @@ for number in (1, 4, 16):
 # ## 2 Nobody may look at the answer
 #
 # Where do training positions find neighbors? Among training positions, which hold the very same game.
-# **Predict**: of the neighbors found among all positions, how many belong to the own game, and how
+# **Predict**: of the neighbors of 3,000 positions among all, how many belong to the own game, and how
 # often does the nearest "know" the expert's move?
 
 
 # %%
 def look(rows: torch.Tensor) -> None:
-    found = lesson.as_neighbors(stored, stored, rows)
-    moves = positions.batch(found.ids.flatten()).next_moves[:, 0].view_as(rows)
-    expert = positions.batch(stored.ids).next_moves[:, 0]
-    knows = expert_among(moves, found.symmetry, expert, 9)
-    own = (stored.game[rows] == stored.game[:, None]).float().mean()
+    asking = lesson.Memory(*(part[: len(rows)] for part in stored))
+    near = lesson.as_neighbors(asking, stored, rows)
+    moves = positions.batch(near.ids.flatten()).next_moves[:, 0].view_as(rows)
+    expert = positions.batch(asking.ids).next_moves[:, 0]
+    knows = expert_among(moves, near.symmetry, expert, 9)
+    own = (stored.game[rows] == asking.game[:, None]).float().mean()
     print(f"own game {own:.0%}, nearest knows the move {knows[:, 0].mean():.0%}")
 
 
-anywhere = lesson.neighbors_anywhere(stored.keys, stored.game, config.k)
+_, anywhere = nearest(stored.keys[:3000], stored.keys, config.k, 8192)
 look(anywhere)
 
 # %% [markdown]
@@ -234,12 +235,12 @@ check(in_halves)
 
 # %%
 rows = in_halves(stored.keys, stored.game, config.k)
-look(rows)
+look(rows[:3000])
 found = lesson.as_neighbors(stored, stored, rows)
 
 # %% [markdown]
-# How to read it: this is what neighbors are worth where the answer is not in the data. The price: each position
-# is looked up in half of the data. For games that are not stored, both halves answer.
+# How to read it: this is what neighbors are worth where the answer is not in the data. For games that are not
+# stored, both halves answer.
 #
 # ## 3 Neighbors that mislead
 #
@@ -542,7 +543,7 @@ retrieval_pictures.RetrievalExplorer(model, positions, test.ids, kinds)
 #
 # | | paper | here |
 # | --- | --- | --- |
-# | positions | some 50 million | some hundred thousand |
+# | positions | some 50 million | those of the shipped games |
 # | expert | an agent in the style of AlphaZero | GNU Go at level 3 |
 # | N | 2, 4, 10; mostly 10 | 2, 4, 10 |
 # | sizes, K, rates, steps | not known to us | ours, small |

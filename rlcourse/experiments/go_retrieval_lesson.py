@@ -143,9 +143,6 @@ def _memory(positions: Positions, network: KeyNetwork, ids: Tensor, progress: bo
     return Memory(ids, positions.games[ids], torch.cat(keys), torch.cat(symmetries))
 
 
-OfOthers = Callable[[Tensor, Tensor, int], Tensor]
-
-
 def neighbors_in_halves(
     keys: Float[Tensor, "N D"], game: Int[Tensor, " N"], k: int
 ) -> Int[Tensor, "N K"]:
@@ -156,13 +153,6 @@ def neighbors_in_halves(
         _, rows = nearest(keys[here], keys[there], k, _BLOCK)
         found[here] = there[rows]
     return found
-
-
-def neighbors_anywhere(
-    keys: Float[Tensor, "N D"], game: Int[Tensor, " N"], k: int
-) -> Int[Tensor, "N K"]:
-    """The k nearest among all: what `neighbors_in_halves` is there to avoid."""
-    return nearest(keys, keys, k, _BLOCK)[1]
 
 
 def as_neighbors(asking: Memory, stored: Memory, rows: Int[Tensor, "B K"]) -> Neighbors:
@@ -203,7 +193,7 @@ class Table:
         self._ids, self._found = ids, found
 
     def __call__(self, ids: Int[Tensor, " B"]) -> Neighbors:
-        rows = torch.searchsorted(self._ids, ids)
+        rows = torch.searchsorted(self._ids, ids.contiguous())
         return Neighbors(*(part[rows] for part in self._found))
 
 

@@ -75,6 +75,10 @@ def halves_without_self(keys: Tensor, game: Tensor, k: int) -> Tensor:
     return nearest(keys, keys, k + 1, 1024)[1][:, 1:]
 
 
+def halves_of_all(keys: Tensor, game: Tensor, k: int) -> Tensor:
+    return nearest(keys, keys, k, 1024)[1]
+
+
 def exchange_with(
     chosen_of: Callable[[Tensor], Tensor] = lambda chosen: chosen,
     own: bool = True,
@@ -249,7 +253,7 @@ OF_HALVES = (
     ),
     Mistake(
         "All positions are searched at once: a position finds itself, and its game",
-        lesson.neighbors_anywhere,
+        halves_of_all,
     ),
 )
 
