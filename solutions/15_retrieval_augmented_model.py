@@ -13,9 +13,10 @@ from rlcourse.course.exercise import check, exercise
 from rlcourse.course.progress import progress
 from rlcourse.course.results import results_folder
 from rlcourse.course.setup import preset
-from rlcourse.experiments import go_retrieval, go_retrieval_gain, go_retrieval_robustness
+from rlcourse.experiments import go_retrieval, go_retrieval_gain, reference
 from rlcourse.experiments import go_retrieval_lesson as lesson
-from rlcourse.experiments import go_retrieval_sizes, reference
+from rlcourse.experiments import go_retrieval_robustness as robustness
+from rlcourse.experiments import go_retrieval_sizes as by_width
 from rlcourse.go import shipped
 from rlcourse.go.agreement import expert_among
 from rlcourse.go.saved_model import load_model
@@ -27,7 +28,7 @@ curves = reference.load_reference("go_retrieval")
 go_retrieval.plot_shipped(curves)
 
 # %% [markdown]
-# How to read it: *baseline* sees no neighbors, *n4* sees four, and *blank* four empty ones. Left, over
+# How to read it: *baseline* sees no neighbors, *n4* sees four, and *blank* empty ones. Left, over
 # training, on games that no network has seen. Right, by the share of the games that can be looked up,
 # **without training again**. Bands are 95% intervals.
 #
@@ -75,8 +76,8 @@ near = neighbor_pictures.row_of(found_for_test, place)
 retrieval_pictures.what_is_shown(positions, int(test.ids[place]), near)
 
 # %% [markdown]
-# How to read it: left, the position and the expert's move (green). In the middle, the neighbor as it lies on
-# your board, with the moves that followed. Right, who owned each point at its end.
+# How to read it: left, the position and the expert's move (green). In the middle, the neighbor as it
+# lies on your board, with the moves that followed. Right, who owned each point at its end.
 #
 # <details><summary>Explanation</summary>For the policy the next moves, wherever the neighbor is close.
 # For the value the winner and the final board. How far a network may trust them depends on how much
@@ -188,8 +189,8 @@ look(anywhere)
 # ### Exercise 15.in_halves: Ask the other half
 # difficulty 3 · importance 5 · 12 minutes
 #
-# `nearest(queries, keys, k, block)` is notebook 14's search: it returns distances and ids, which are rows of
-# the `keys` that you give it.
+# `nearest(queries, keys, k, block)` is notebook 14's search: it returns distances and ids, which are
+# rows of the `keys` that you give it.
 
 
 # %%
@@ -239,8 +240,8 @@ look(rows[:3000])
 found = lesson.as_neighbors(stored, stored, rows)
 
 # %% [markdown]
-# How to read it: this is what neighbors are worth where the answer is not in the data. For games that are not
-# stored, both halves answer.
+# How to read it: this is what neighbors are worth where the answer is not in the data. For games that
+# are not stored, both halves answer.
 #
 # ## 3 Neighbors that mislead
 #
@@ -377,8 +378,9 @@ check(unrolled_losses)
 # ## The experiment
 #
 # Your pieces together: your halves found the neighbors, and your fusion, exchange and losses train two
-# networks from the same first weights, one with neighbors, one without. At `laptop` each sees a few thousand
-# positions, **a minute or two in all**; the stop button ends a training early, and the cells below go on.
+# networks from the same first weights, one with neighbors, one without. At `laptop` each sees a few
+# thousand positions, **a minute or two in all**; the stop button ends a training early, and the cells
+# below go on.
 # **Predict**: after so little training, which is ahead?
 
 # %%
@@ -392,11 +394,11 @@ trained = {
 go_retrieval_gain.plot_brief(trained, config, sizes)
 
 # %% [markdown]
-# How to read it: dots are your networks on test games; dashed, the shipped ones, which saw more positions of
-# more games. Colors are as in the first picture.
+# How to read it: dots are your networks on test games; dashed, the shipped ones, which saw more
+# positions of more games. Colors are as in the first picture.
 #
-# Is that a difference, or luck? Positions of one game are alike, so draw *games* anew. Both networks answered
-# the same positions, so draw their *difference*.
+# Is that a difference, or luck? Positions of one game are alike, so draw *games* anew. Both networks
+# answered the same positions, so draw their *difference*.
 #
 # ### Exercise 15.gain: A difference with an interval
 # difficulty 2 · importance 5 · 8 minutes
@@ -439,8 +441,8 @@ check(gain)
 #   leaves 2.5% of the resamples out on each side.
 
 # %% [markdown]
-# Now the same network with other neighbors, **without training again**. **Predict** an order: the four that it
-# retrieves, two of them, none, and four of random positions.
+# Now the same network with other neighbors, **without training again**. **Predict** an order: the four
+# that it retrieves, two of them, none, and four of random positions.
 
 # %%
 network, base = trained[ours].network, trained[baseline].network
@@ -452,16 +454,16 @@ results = {label: (lesson.evaluate(network, world, given[label]), plain) for lab
 print(go_retrieval_gain.gain_table({"baseline": (plain, plain), **results}, gain))
 
 # %% [markdown]
-# How to read it: accuracy in percent, its gain over the baseline in percentage points, value error and its
-# change, each with a 95% interval over games. An interval that holds 0 settles nothing.
+# How to read it: accuracy in percent, its gain over the baseline in percentage points, value error and
+# its change, each with a 95% interval over games. An interval that holds 0 settles nothing.
 #
-# <details><summary>Explanation</summary>A short training shows an effect early: neighbors hand over
-# a move before the network has learned to find one. Random neighbors do worse than those retrieved, and none at
-# all may do worse still, as it was always shown some. With other seeds your numbers differ; the shipped curves
-# have several.</details>
+# <details><summary>Explanation</summary>A short training shows an effect early: neighbors hand over a
+# move before the network has learned to find one. Random neighbors do worse than those retrieved, and
+# none at all may do worse still, as it was always shown some. With other seeds your numbers differ; the
+# shipped curves have several.</details>
 #
-# **Flip a switch**: set `exchanged = False`, which leaves randomization out. Do random neighbors hurt more? Another
-# half-minute.
+# **Flip a switch**: set `exchanged = False`, which leaves randomization out. Do random neighbors hurt
+# more? Another half-minute or more.
 
 # %%
 exchanged = True  # a switch
@@ -485,37 +487,39 @@ display(go_retrieval_gain.plot_value_error(curves))
 # How to read it: above, the change from the baseline by N; accuracy is better above the line, value error
 # below it. Orange-red are random neighbors, yellow none. Below, the value error over training.
 #
-# Retrieval is a way to grow a model without training it. So is making it wider. **Predict**: do neighbors help
-# the small network more, or the large one?
+# Retrieval is a way to grow a model without training it. So is making it wider. **Predict**: do
+# neighbors help the small network more, or the large one?
 
 # %%
-go_retrieval_sizes.plot_shipped(sizes)
+by_width.plot_shipped(sizes)
 
 # %% [markdown]
-# How to read it: width 1 is the network above; at a half and a quarter all channels are fewer. Right, the gain at
-# each width. Where the lower curve reaches a height further right, neighbors stand in for width.
+# How to read it: width 1 is the network above; at a half and a quarter all channels are fewer. Right,
+# the gain at each width. Where the lower curve reaches a height further right, neighbors stand in for
+# width.
 #
-# Last, the three remedies of section 3, each left out in turn. **Predict** which one matters, and under which
-# neighbors.
+# Last, the three remedies of section 3, each left out in turn. **Predict** which one matters, and under
+# which neighbors.
 
 # %%
 robust = reference.load_reference("go_retrieval_robustness")
-go_retrieval_robustness.plot_shipped(robust)
+robustness.plot_shipped(robust)
 
 # %% [markdown]
 # How to read it: the gain over the baseline with the neighbors that are retrieved, with random ones, and
 # with none; one column for each training. Bars are 95% intervals.
 #
-# <details><summary>Explanation</summary>The remedies cost little where neighbors are good. They are for the other
-# two colors: a network that never met an absent or a foreign neighbor does not know what to do with it.
-# Compare intervals before you call two columns different.</details>
+# <details><summary>Explanation</summary>The remedies cost little where neighbors are good. They are for
+# the other two colors: a network that never met an absent or a foreign neighbor does not know what to
+# do with it. Compare intervals before you call two columns different.</details>
 
 # %% [markdown]
 # ## The widget
 #
-# The shipped network with four neighbors, on test positions. Page, and switch what it is given. **Your tasks**:
-# (1) Find a position in which retrieved neighbors raise the expert's move to the first rank. Whose move is it?
-# (2) Find one in which they lower it. (3) Where does the value change sign with random neighbors?
+# The shipped network with four neighbors, on test positions. Page, and switch what it is given. **Your
+# tasks**: (1) Find a position in which retrieved neighbors raise the expert's move to the first rank.
+# Whose move is it? (2) Find one in which they lower it. (3) Where does the value change sign with
+# random neighbors?
 
 # %%
 model = load_model(shipped.model_path("retrieval"))
@@ -528,31 +532,33 @@ retrieval_pictures.RetrievalExplorer(model, positions, test.ids, kinds)
 # How to read it: the position with the expert's move (green), the policy as a heat map, and the neighbors
 # that the network was given, with the moves played there.
 #
-# <details><summary>Answers</summary>(1) Often one of the green dots of the neighbors: the network copies, where
-# boards agree around that point. (2) Where neighbors look alike and a single stone makes the difference, such as
-# one in atari. (3) In close games: a clear lead can be seen on the board itself.</details>
+# <details><summary>Answers</summary>(1) Often one of the green dots of the neighbors: the network
+# copies, where boards agree around that point. (2) Where neighbors look alike and a single stone makes
+# the difference, such as one in atari. (3) In close games: a clear lead can be seen on the board
+# itself.</details>
 
 # %% [markdown]
 # ## In the paper
 #
-# Humphreys et al. (2022) retrieve from some 50 million positions of an AlphaZero-style agent. With neighbors,
-# accuracy and value error are better for every N, size and training time (Fig. 4); more data at evaluation is better
-# still, without training, and with 1% of it the network falls **below** the baseline. Random neighbors at evaluation
-# hurt the policy a lot. Of the three remedies, randomization matters in some contexts, the others not
-# significantly (Fig. 7). The text has no numbers to set beside ours: compare signs and orders.
+# Humphreys et al. (2022) retrieve from some 50 million positions of an AlphaZero-style agent. With
+# neighbors, accuracy and value error are better for every N, size and training time (Fig. 4); more data
+# at evaluation is better still, without training, and with 1% of it the network falls **below** the
+# baseline. Random neighbors at evaluation hurt the policy a lot. Of the three remedies, randomization
+# matters in some contexts, the others not significantly (Fig. 7). The text has no numbers to set beside
+# ours: compare signs and orders.
 #
 # | | paper | here |
 # | --- | --- | --- |
 # | positions | some 50 million | those of the shipped games |
 # | expert | an agent in the style of AlphaZero | GNU Go at level 3 |
-# | N | 2, 4, 10; mostly 10 | 2, 4, 10 |
+# | N | 2 to 10; mostly 10 | 2, 4, 10 |
 # | sizes, K, rates, steps | not known to us | ours, small |
 # | baseline | $x_i = 0$ | $e_i = 0$, and $x_i = 0$ as *blank* |
 # | Eq. 2, halves, remedies, losses | | as in the paper |
 #
-# Deviations: boards are augmented by their symmetries; a neighbor in randomization that is from the own game is
-# absent; planes that compare the boards are ours. Where an interval above holds 0, we did not find the
-# paper's effect at this size.
+# Deviations: boards are augmented by their symmetries; a neighbor in randomization that is from the own
+# game is absent; planes that compare the boards are ours. Where an interval above holds 0, we did not
+# find the paper's effect at this size.
 
 # %%
 progress()
@@ -580,9 +586,11 @@ progress()
 # [neighbor randomization](glossary.md#neighbor-randomization), [unroll](glossary.md#unroll).
 #
 # **Stretch** (no check). (1) Replace the sum of Eq. 2 by attention over neighbors. Does it need the √N? (2) Give
-# the network only the next moves of its neighbors, or only the winner: set the other planes to zero. Which carries
-# the gain? (3) Train with four neighbors, and evaluate with ten. What should `num_neighbors` be?
+# the network only the next moves of its neighbors, or only the winner: set the other planes to zero.
+# Which carries the gain? (3) Train with four neighbors, and evaluate with ten. What should
+# `num_neighbors` be?
 #
 # **Further reading.** Humphreys et al., *Large-Scale Retrieval for Reinforcement Learning* (arXiv 2206.05314),
-# section 2 and Fig. 4. Schrittwieser et al. (arXiv 1911.08265): MuZero, whose unroll this is. Goyal et al. (arXiv
-# 2202.08417): retrieval by attention, notebook 10. Borgeaud et al. (arXiv 2112.04426): the same idea for language.
+# section 2 and Fig. 4. Schrittwieser et al. (arXiv 1911.08265): MuZero, whose unroll this is. Goyal et
+# al. (arXiv 2202.08417): retrieval by attention, notebook 10. Borgeaud et al. (arXiv 2112.04426): the
+# same idea for language.

@@ -93,7 +93,7 @@ SETTINGS = {
     ),
     "laptop": Config(),
     "paper": Config(
-        num_stored=20_000, num_test=2_000, num_queries=10_000, num_steps=2_000, evaluate_every=200
+        num_stored=2_000, num_test=400, num_queries=5_000, num_steps=1_000, evaluate_every=100
     ),
 }
 
@@ -260,7 +260,7 @@ def train_briefly(
     label: str = "",
     progress: bool = True,
 ) -> Trained:
-    """A short training; an interrupt ends it early and keeps what there is.
+    """A short training on the CPU; an interrupt ends it early and keeps what there is.
 
     Args:
         found: neighbors [N, K] of the stored positions; None trains the baseline without.
