@@ -381,7 +381,7 @@ check(unrolled_losses)
 # networks from the same first weights, one with neighbors, one without. At `laptop` each sees a few
 # thousand positions, **a minute or two in all**; the stop button ends a training early, and the cells
 # below go on.
-# **Predict**: after so little training, which is ahead?
+# **Predict**: after so little training, which is ahead at the move, and which at the winner?
 
 # %%
 parts = lesson.Parts(fuse, exchange, unrolled_losses)
@@ -457,10 +457,10 @@ print(go_retrieval_gain.gain_table({"baseline": (plain, plain), **results}, gain
 # How to read it: accuracy in percent, its gain over the baseline in percentage points, value error and
 # its change, each with a 95% interval over games. An interval that holds 0 settles nothing.
 #
-# <details><summary>Explanation</summary>A short training shows an effect early: neighbors hand over a
-# move before the network has learned to find one. Random neighbors do worse than those retrieved, and
-# none at all may do worse still, as it was always shown some. With other seeds your numbers differ; the
-# shipped curves have several.</details>
+# <details><summary>Explanation</summary>The winner comes first: who won the games of the neighbors is a
+# better guess than what a network has learned so far. For the move a few thousand stored positions are
+# few, and the difference may be lost in the interval. Take the neighbors away, or give it random ones,
+# and the gain is gone, and more: the network has come to rely on them.</details>
 #
 # **Flip a switch**: set `exchanged = False`, which leaves randomization out. Do random neighbors hurt
 # more? Another half-minute or more.
@@ -487,8 +487,8 @@ display(go_retrieval_gain.plot_value_error(curves))
 # How to read it: above, the change from the baseline by N; accuracy is better above the line, value error
 # below it. Orange-red are random neighbors, yellow none. Below, the value error over training.
 #
-# Retrieval is a way to grow a model without training it. So is making it wider. **Predict**: do
-# neighbors help the small network more, or the large one?
+# More neighbors cost computation, and so does a wider network. **Predict**: do neighbors help the small
+# network more, or the large one?
 
 # %%
 by_width.plot_shipped(sizes)
@@ -509,9 +509,10 @@ robustness.plot_shipped(robust)
 # How to read it: the gain over the baseline with the neighbors that are retrieved, with random ones, and
 # with none; one column for each training. Bars are 95% intervals.
 #
-# <details><summary>Explanation</summary>The remedies cost little where neighbors are good. They are for
-# the other two colors: a network that never met an absent or a foreign neighbor does not know what to
-# do with it. Compare intervals before you call two columns different.</details>
+# <details><summary>Explanation</summary>Do not look for a gain where neighbors are good: there a remedy
+# may even cost something. The remedies are for the other two colors: a network that never met an absent
+# or a foreign neighbor does not know what to do with it. Compare intervals before you call two columns
+# different.</details>
 
 # %% [markdown]
 # ## The widget

@@ -49,14 +49,14 @@ class Config:
         evaluate_every, num_evaluated: steps, and test positions that each evaluation takes.
     """
 
-    num_stored: int = 400
+    num_stored: int = 600
     num_test: int = 100
     num_queries: int = 1_500
     study: Study = field(default_factory=Study)
     k: int = 4
-    num_steps: int = 100
+    num_steps: int = 120
     batch_size: int = 128
-    evaluate_every: int = 25
+    evaluate_every: int = 30
     num_evaluated: int = 500
     seed: int = 0
 
