@@ -80,7 +80,7 @@ class Config:
         return replace(config, mode=mode, dropout=0.0, regularization_weight=0.0, decay_steps=())
 
 
-SETTINGS = {
+SETTINGS = {  # by the preset of the course; not PRESETS, as this is no experiment of its own
     "smoke": Config(
         num_stored=12,
         num_test=4,
