@@ -304,8 +304,8 @@ check(exchange)
 #   each part. It is from the own game where `chosen & (mixed.game == game[:, None])`.
 
 # %% [markdown]
-# Which planes compare a neighbor with the position is worked out anew after the exchange. **Predict**:
-# what would a network learn if it were not?
+# The planes that compare a neighbor with the position are made anew after the exchange. **Predict**: what
+# would a network learn if they were not?
 #
 # <details><summary>Explanation</summary>To tell exchanged neighbors by planes that do not fit the boards,
 # and to ignore those alone. The bad neighbors of play have planes that fit.</details>
