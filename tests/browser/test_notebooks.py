@@ -76,14 +76,6 @@ PLANS = (
         message=r"not centered",
         slider="position",
     ),
-    Plan(
-        notebook="15_retrieval_augmented_model.ipynb",
-        exercise="15.fuse",
-        right="there.sum(1) / num_neighbors**0.5",
-        wrong="there.sum(1) / num_neighbors",
-        message=r"square root of N, not by N",
-        slider="position",
-    ),
 )
 SOLVED = re.compile(r"(\d+) of (\d+) exercises solved")
 
