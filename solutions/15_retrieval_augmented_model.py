@@ -175,7 +175,7 @@ def look(rows: torch.Tensor) -> None:
     print(f"own game {own:.0%}, nearest knows the move {knows[:, 0].mean():.0%}")
 
 
-_, anywhere = nearest(stored.keys[:3000], stored.keys, config.k, 8192)
+_, anywhere = nearest(stored.keys[:3000], stored.keys, config.k, 2048)
 look(anywhere)
 
 # %% [markdown]
@@ -211,7 +211,7 @@ def in_halves(keys: torch.Tensor, game: torch.Tensor, k: int) -> torch.Tensor:
     # for half in (0, 1):
     #     asking = (...).nonzero().flatten()       # rows of the positions that ask
     #     answering = ...                          # rows of the other half
-    #     _, places = nearest(..., ..., k, 8192)
+    #     _, places = nearest(..., ..., k, 2048)
     #     found[asking] = ...
     ### END STUB
     ### BEGIN SOLUTION
@@ -219,7 +219,7 @@ def in_halves(keys: torch.Tensor, game: torch.Tensor, k: int) -> torch.Tensor:
     for half in (0, 1):
         asking = (game % 2 == half).nonzero().flatten()
         answering = (game % 2 != half).nonzero().flatten()
-        _, places = nearest(keys[asking], keys[answering], k, 8192)
+        _, places = nearest(keys[asking], keys[answering], k, 2048)
         found[asking] = answering[places]
     return found
     ### END SOLUTION
@@ -231,7 +231,7 @@ check(in_halves)
 # %% [markdown] tags=["hints"]
 # * Two searches, one for each half that asks. In which numbers does each of them answer?
 # * `asking = (game % 2 == half).nonzero().flatten()`, and `answering` with `!=`. The ids that
-#   `nearest(keys[asking], keys[answering], k, 8192)` returns count within `answering`:
+#   `nearest(keys[asking], keys[answering], k, 2048)` returns count within `answering`:
 #   `found[asking] = answering[ids]`.
 
 # %% [markdown]

@@ -32,7 +32,7 @@ from rlcourse.go.splits import half_of
 from rlcourse.go.symmetry import transform_planes
 from rlcourse.ops.neighbors import nearest
 
-_BLOCK = 8192
+_BLOCK = 2048
 Exchange = Callable[[NeighborInput, Tensor, Tensor, Tensor], NeighborInput]  # as `exchanged`
 
 
