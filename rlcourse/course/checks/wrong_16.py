@@ -226,12 +226,13 @@ OF_BACKUP = (
         backup_with(flips=False),
     ),
     Mistake(
-        "The sign of q is that of the player below: for the one who makes the move it is minus the mean"
-        " value behind it",
+        "The sign of q is that of the player below: for the one who makes the move it is minus the"
+        " mean value behind it",
         backup_with(minus=False),
     ),
     Mistake(
-        "The last value alone makes q: it is minus the mean, value_sum / num_visits of the node below",
+        "The last value alone makes q: it is minus the mean, value_sum / num_visits of the node"
+        " below",
         backup_with(mean=False),
     ),
     Mistake(
