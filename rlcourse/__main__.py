@@ -1,4 +1,4 @@
-"""The command line: `python -m rlcourse build | run | bench | play | doctor`."""
+"""The command line: `python -m rlcourse build | run | bench | play | match | gtp | doctor`."""
 
 import sys
 from collections.abc import Sequence
@@ -63,7 +63,8 @@ def play(
     """Play a game of Go in the terminal. Notebook 13 has the board as a widget.
 
     Args:
-        opponent: random, or gnugo:LEVEL with a level from 1 to 10.
+        opponent: random; gnugo:LEVEL with a level from 1 to 10; agent, the one that travels with
+            the course, agent:baseline, the same without retrieval; or agent:FOLDER, one of yours.
         engine: the command line of any other engine that speaks GTP; it plays instead.
         color: yours; black begins.
         size: of the board, 2 to 19.
@@ -74,6 +75,56 @@ def play(
 
     opponent = opponent if engine is None else f"gtp:{engine}"
     return play_in_terminal(opponent, color, size, komi, seed)
+
+
+def match(
+    one: Positional[str],
+    other: Positional[str],
+    pairs: int = 20,
+    out: Path = Path("runs/match"),
+    size: int = 9,
+    komi: float = 7.5,
+    seed: int = 0,
+    parallel: int = 16,
+    device: str = "cpu",
+) -> int:
+    """Play a match of paired games with swapped colors; an interrupted one goes on.
+
+    Args:
+        one: a player: random, gnugo:LEVEL, gtp:COMMAND, agent, agent:baseline or agent:FOLDER.
+        other: the other player.
+        pairs: of games, both from the same random opening.
+        out: a folder for the games, as match.games and as SGF.
+        size: of the board, 2 to 19.
+        komi: points that white gets for moving second.
+        seed: of openings and players.
+        parallel: games at once.
+        device: of an agent, such as cuda.
+    """
+    from rlcourse.course.match import match as play_match
+
+    return play_match(one, other, pairs, out, size, komi, seed, parallel, device)
+
+
+def gtp(
+    player: Positional[str] = "agent",
+    size: int = 9,
+    komi: float = 7.5,
+    seed: int = 0,
+    device: str = "cpu",
+) -> int:
+    """Answer GTP commands, for Sabaki, GoGui or a referee of two programs.
+
+    Args:
+        player: random, agent, agent:baseline or agent:FOLDER.
+        size: of the board, until a command changes it.
+        komi: points that white gets for moving second, likewise.
+        seed: of the player.
+        device: of an agent, such as cuda.
+    """
+    from rlcourse.course.match import serve
+
+    return serve(player, size, komi, seed, device)
 
 
 def doctor() -> int:
@@ -90,7 +141,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["run"] and arguments[1:] and not arguments[1].startswith("-"):
             return commands.run_experiment(arguments[1], arguments[2:], PROGRAM)
         return tyro.extras.subcommand_cli_from_dict(
-            {"build": build, "run": run, "bench": bench, "play": play, "doctor": doctor},
+            {
+                "build": build,
+                "run": run,
+                "bench": bench,
+                "play": play,
+                "match": match,
+                "gtp": gtp,
+                "doctor": doctor,
+            },
             prog=PROGRAM,
             description=DESCRIPTION,
             args=arguments,

@@ -39,7 +39,7 @@ def play(
         with player if isinstance(player, Engine) else nullcontext():
             side = BLACK if color == "black" else WHITE
             Terminal(player, rules, side, source or sys.stdin, sink or sys.stdout, seed).run()
-    except (EngineError, ValueError) as error:
+    except (EngineError, ValueError, FileNotFoundError, BlockingIOError) as error:
         raise CommandError(error) from error
     except KeyboardInterrupt:
         return 130

@@ -3,12 +3,14 @@
 Source: Farnebaeck, "GTP Version 2" (draft 2, 2002): all required commands, and of the others those
 that referees and boards use. Not there: handicap, whose commands are answered as unknown.
 
+    python -m rlcourse gtp agent:FOLDER     # any player of ours
     python -m rlcourse.go.gtp_server        # plays legal moves at random, to try a set-up
 
 Deviations: a color that moves out of turn makes the other one pass; after two passes the board has
 to be cleared, or the passes undone, before anybody can move.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from typing import IO
@@ -98,12 +100,15 @@ class GtpServer:
         return f"{sign}{number} {said}".rstrip() + "\n\n"
 
     def serve(self, source: IO[str], sink: IO[str]) -> None:
-        """Answers lines until `quit`, or the end of the input."""
+        """Answers lines until `quit`, the end of the input, or nobody reads the answers."""
         for line in source:
             answer = self.answer(line)
             if answer is not None:
-                sink.write(answer)
-                sink.flush()
+                try:
+                    sink.write(answer)
+                    sink.flush()
+                except BrokenPipeError:
+                    return
             if line.split("#")[0].split()[-1:] == ["quit"]:
                 return
 
@@ -161,7 +166,10 @@ class GtpServer:
     def _choose(self, state: State) -> int:
         if bool(self._go.is_over(state)):
             return self._go.rules.num_points
-        return self._player(self._go, state.clone())
+        try:
+            return self._player(self._go, state.clone())
+        except ValueError as error:  # such as an agent whose database is of another komi
+            raise RefusedError(" ".join(str(error).split())) from error
 
     def _push(self, state: State, move: int) -> None:
         if not bool(self._go.is_over(state)):
@@ -203,5 +211,15 @@ class GtpServer:
         return "\n".join(vertex_of(point, self._go.rules.size) for point in points)
 
 
+def serve_terminal(server: GtpServer) -> None:
+    """Answers stdin on stdout. Whoever started the program may leave at any moment."""
+    server.serve(sys.stdin, sys.stdout)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it ends, and would report it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 if __name__ == "__main__":
-    GtpServer(random_player()).serve(sys.stdin, sys.stdout)
+    serve_terminal(GtpServer(random_player()))

@@ -1,4 +1,4 @@
-"""What travels with the course in data/go9x9: games, and a network that makes keys.
+"""What travels with the course in data/go9x9: games, a network that makes keys, and two models.
 
 They are in the checkout, and a copy is inside an installed wheel, so that Colab has them too.
 """
@@ -18,6 +18,7 @@ from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import Rules
 
 KEY_NETWORK = "key_network.pt"
+MODELS = ("baseline", "retrieval")
 
 
 def games_folder() -> Path:
@@ -86,3 +87,15 @@ def fingerprint(games: list[Game]) -> str:
 def key_network_path() -> Path:
     """The file of the key network that travels with the games, for `keys.KeyNetwork.load`."""
     return games_folder() / KEY_NETWORK
+
+
+def model_path(name: str) -> Path:
+    """The file of a trained model, for `saved_model.load_model`: "retrieval", or "baseline", which
+    was trained without neighbors.
+
+    Raises:
+        ValueError: no model has this name.
+    """
+    if name not in MODELS:
+        raise ValueError(f"the models that travel are {', '.join(MODELS)}, got {name!r}")
+    return games_folder() / f"model_{name}.pt"
