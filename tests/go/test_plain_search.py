@@ -18,7 +18,8 @@ from rlcourse.go.plain_search import (
     simulate_,
 )
 from rlcourse.go.rules import Rules
-from tests.go.worlds import Board, Nim, Table, TicTacToe
+from rlcourse.go.worlds import Nim, RulesModel
+from tests.go.worlds import Table, TicTacToe
 
 
 class Game(Table):
@@ -50,7 +51,7 @@ def test_it_finds_the_same_in_games(num_simulations):
     assert_same_search(Nim().root([3, 4, 7]), Nim().recurrent, wanted)
     tic = TicTacToe()
     assert_same_search(tic.root("XX. OO. ...", "... ... ..."), tic.recurrent, wanted)
-    board = Board(go := Go(Rules(3, komi=0.0, max_moves=5), backend="torch"))
+    board = RulesModel(go := Go(Rules(3, komi=0.0, max_moves=5), backend="torch"))
     assert_same_search(board.root(go.new(2)), board.recurrent, wanted)
 
 
