@@ -233,13 +233,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         Attributes:
             loader: package.module:function, which makes the agent; called with `agent`, the rules
-                and `device`.
-            agent: what the loader takes: a checkpoint's path, for one.
+                and `device`. That of `experiments.go_players` takes "agent", too.
+            agent: what the loader takes: the folder of agent.json, by default.
             out: the file of games.
             device: of the model.
         """
 
-        loader: str = ""
+        loader: str = "rlcourse.go.saved_agent:load_agent"
         agent: str = ""
         out: Path = Path("runs/selfplay.games")
         device: str = "cpu"
