@@ -84,7 +84,7 @@ def puct(
     base: float = BASE,
 ) -> Float[Tensor, " A"]:
     """The score of each action at a node; see the head of this file."""
-    num_visits = 1.0 + visits.sum()
+    num_visits = 1.0 + visits.sum().double()
     rate = init + torch.log((num_visits + base + 1.0) / base)
     known = torch.where(visits > 0, q, value)
     return known + rate * prior * num_visits.sqrt() / (1.0 + visits)
