@@ -84,6 +84,7 @@ def match(
     out: Path = Path("runs/match"),
     size: int = 9,
     komi: float = 7.5,
+    stones: tuple[int, int] = (4, 8),
     seed: int = 0,
     parallel: int = 16,
     device: str = "cpu",
@@ -97,13 +98,14 @@ def match(
         out: a folder for the games, as match.games and as SGF.
         size: of the board, 2 to 19.
         komi: points that white gets for moving second.
+        stones: fewest and most random stones of an opening; "0 0" begins on the empty board.
         seed: of openings and players.
         parallel: games at once.
         device: of an agent, such as cuda.
     """
     from rlcourse.course.match import match as play_match
 
-    return play_match(one, other, pairs, out, size, komi, seed, parallel, device)
+    return play_match(one, other, pairs, out, size, komi, stones, seed, parallel, device)
 
 
 def gtp(

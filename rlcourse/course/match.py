@@ -13,6 +13,7 @@ def match(
     out: Path,
     size: int,
     komi: float,
+    stones: tuple[int, int],
     seed: int,
     parallel: int,
     device: str,
@@ -24,6 +25,7 @@ def match(
         pairs: of games from one opening, with swapped colors.
         out: folder for match.games and an SGF file of each game.
         size, komi: of the board.
+        stones: fewest and most random stones of an opening.
         seed: of openings and players.
         parallel: games at once.
         device: of agents.
@@ -47,9 +49,8 @@ def match(
         rules = Rules(size, komi, max_moves=6 * size**2)
         settings = (rules, at_once, seed, device)
         with batch_player(one, *settings) as first, batch_player(other, *settings) as second:
-            result = play_batch_match(
-                first, second, rules, pairs, folder, num_parallel=at_once, seed=seed
-            )
+            options = {"num_parallel": at_once, "stones": stones, "seed": seed}
+            result = play_batch_match(first, second, rules, pairs, folder, **options)
             print(f"{first.name} against {second.name}: {result}")
             print(f"the games are in {folder}: match.games, and an SGF file of each")
 
