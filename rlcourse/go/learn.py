@@ -27,6 +27,7 @@ all numbers here are ours. Boards are augmented by their symmetries. Illegal mov
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -47,6 +48,9 @@ from rlcourse.nets.state import (
     target_of,
     update_target_,
 )
+
+Losses = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Randomize = Callable[[NeighborInput, Tensor, float, torch.Generator, Tensor], NeighborInput]
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,21 @@ def value_loss(
     return _weighted((value.float() - wanted.value).square(), wanted.has_value, weights)
 
 
+def unrolled_losses(
+    logits: Float[Tensor, "B K1 A"],
+    value: Float[Tensor, "B K1"],
+    next_moves: Int[Tensor, "B T"],
+    outcome: Float[Tensor, " B"],
+    weights: Float[Tensor, " K1"],
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """L_policy and L_value of predictions for an observation and after each of K moves.
+
+    `next_moves` are the expert's from there on, more than K of them, -1 after the end of the game.
+    """
+    wanted = targets(next_moves, outcome, logits.shape[1] - 1, logits.shape[2] - 1)
+    return policy_loss(logits, wanted, weights), value_loss(value, wanted, weights)
+
+
 def regularization_loss(
     state: Float[Tensor, "B C H W"], without: Float[Tensor, "B C H W"]
 ) -> Float[Tensor, ""]:
@@ -191,15 +210,26 @@ class Learner:
         config: see `Config`.
         model: written in place; its device is the learner's.
         generator: of symmetries, dropout and randomization; on the CPU.
+        losses, randomize: L_policy and L_value, and neighbor randomization; exercises of
+            notebook 15.
 
     Raises:
         ValueError: the generator is not on the CPU.
     """
 
-    def __init__(self, config: Config, model: RetrievalModel, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        config: Config,
+        model: RetrievalModel,
+        generator: torch.Generator,
+        *,
+        losses: Losses = unrolled_losses,
+        randomize: Randomize = randomize,
+    ) -> None:
         if generator.device.type != "cpu":
             raise ValueError(f"the generator must be on the CPU, got one on {generator.device}")
         self.config, self.model, self._generator = config, model, generator
+        self._losses, self._randomize = losses, randomize
         self.device = next(model.parameters()).device
         self.num_updates = 0
         self._networks: dict[str, nn.Module] = {"model": model}
@@ -240,7 +270,7 @@ class Learner:
         )
         with mixed_precision(self.config.precision, self.device):
             unroll, without = self._predict(batch.planes, batch.neighbors, wanted.moves[:, :-1])
-        loss, metrics = self._loss(unroll, without, wanted)
+        loss, metrics = self._loss(unroll, without, batch, wanted)
         for group in self._optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(self.num_updates)
         self._optimizer.zero_grad()
@@ -296,7 +326,8 @@ class Learner:
         if neighbors is None or config.mode != RETRIEVED:
             return batch
         if config.randomization:
-            neighbors = randomize(neighbors, batch.planes, config.randomization, random, batch.game)
+            given = (neighbors, batch.planes, config.randomization, random, batch.game)
+            neighbors = self._randomize(*given)
         if config.dropout:
             neighbors = drop(neighbors, config.dropout, random)
         return batch._replace(neighbors=neighbors)
@@ -314,10 +345,10 @@ class Learner:
         return model.unroll(state, moves, self.config.gradient_scale), without
 
     def _loss(
-        self, unroll: Unroll, without: Tensor | None, wanted: Targets
+        self, unroll: Unroll, without: Tensor | None, batch: TrainingBatch, wanted: Targets
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        policy = policy_loss(unroll.logits, wanted, self._weights)
-        value = value_loss(unroll.value, wanted, self._weights)
+        known = (batch.next_moves, batch.outcome)
+        policy, value = self._losses(unroll.logits, unroll.value, *known, self._weights)
         loss = policy + self.config.value_weight * value
         metrics = {"loss/policy": policy, "loss/value": value}
         if without is not None:

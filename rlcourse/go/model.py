@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.utils.flop_counter import FlopCounterMode
@@ -42,6 +42,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from rlcourse.go.inputs import NeighborInput, num_neighbor_planes
 from rlcourse.go.rules import NUM_NEXT, NUM_PLANES
 from rlcourse.nets.boards import PolicyHead, ResidualBlock, Tower, ValueHead, convolution
+
+Join = Callable[[Tensor, Tensor, Tensor, int], Tensor]  # as `join`
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,28 @@ class Unroll(NamedTuple):
     state: Float[Tensor, "B C H W"]  # s^0
 
 
+def join(
+    encoded: Float[Tensor, "B C H W"],
+    embedded: Float[Tensor, "B K D H W"],
+    present: Bool[Tensor, "B K"],
+    num_neighbors: int,
+) -> Float[Tensor, "B C_D H W"]:
+    """[o^e, sum_i e_i / sqrt(N)], Eq. 2: C + D channels.
+
+    Args:
+        encoded: o^e.
+        embedded: e_i, anything where there is no neighbor.
+        present: a neighbor that is not there counts as e_i = 0.
+        num_neighbors: N.
+    """
+    there = present[:, :, None, None, None]
+    # torch.where, not a product: what an absent neighbor holds must not matter, not even a NaN.
+    total = torch.where(there, embedded, 0.0).sum(1)
+    return torch.cat([encoded, total / math.sqrt(num_neighbors)], 1)
+
+
 class NeighborEmbedding(nn.Module):
-    """p_theta, and the sum over neighbors: sum_i e_i / sqrt(N)."""
+    """p_theta."""
 
     def __init__(
         self,
@@ -114,18 +136,15 @@ class NeighborEmbedding(nn.Module):
         self.num_hidden = num_hidden
 
     def forward(
-        self, encoded: Float[Tensor, "B C H W"], neighbors: NeighborInput, scale: float
-    ) -> Float[Tensor, "B D H W"]:
-        """scale * sum_i e_i, over the neighbors that are present."""
+        self, encoded: Float[Tensor, "B C H W"], neighbors: NeighborInput
+    ) -> Float[Tensor, "B K D H W"]:
+        """e_i of all neighbors, also of those that are not present."""
         shape = neighbors.planes.shape[:2]
         seen = self.neighbors(neighbors.planes.flatten(0, 1)).unflatten(0, shape)
         both = (seen + self.observation(encoded).unsqueeze(1)).flatten(0, 1)
         for block in self.blocks:
             both = block(both)
-        embedded = relu(both).unflatten(0, shape)  # [B, K, D, H, W]
-        there = neighbors.present[:, :, None, None, None]
-        # torch.where, not a product: what an absent neighbor holds must not matter, not even a NaN.
-        return scale * torch.where(there, embedded, 0.0).sum(1)
+        return relu(both).unflatten(0, shape)
 
 
 class Dynamics(nn.Module):
@@ -154,15 +173,20 @@ class RetrievalModel(nn.Module):
         config: sizes.
         generator: of the weights; they lie on its device.
         num_planes: C, of an observation.
+        join: Eq. 2; an exercise of notebook 15.
 
     The board's size is free: nothing depends on it but what the weights have learned.
     """
 
     def __init__(
-        self, config: Config, generator: torch.Generator, num_planes: int = NUM_PLANES
+        self,
+        config: Config,
+        generator: torch.Generator,
+        num_planes: int = NUM_PLANES,
+        join: Join = join,
     ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.join = config, join
         trunk, hidden, head = config.channels()
         self.num_planes, neighbor_planes = num_planes, num_neighbor_planes(config.num_next)
         self.encoder = Tower(num_planes, trunk, config.num_encoder_blocks, generator)
@@ -210,8 +234,9 @@ class RetrievalModel(nn.Module):
                 f" [{num}, K, {', '.join(map(str, expected[1:]))}]: make them with neighbor_planes"
                 f" and num_next={self.config.num_next}, for these observations"
             )
-        scale = 1.0 / math.sqrt(expected_count)
-        return self.embedding(encoded, neighbors, scale)
+        each = self.embedding(encoded, neighbors)
+        joined = self.join(encoded, each, neighbors.present, expected_count)
+        return joined[:, encoded.shape[1] :]
 
     def fuse(
         self, encoded: Float[Tensor, "B C_s H W"], embedded: Float[Tensor, "B D H W"]

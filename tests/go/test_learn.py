@@ -17,6 +17,7 @@ from rlcourse.go.learn import (
     policy_loss,
     regularization_loss,
     targets,
+    unrolled_losses,
     value_loss,
 )
 from rlcourse.go.model import PRESETS as SIZES
@@ -121,7 +122,7 @@ def test_accuracy_counts_hits():
     logits[0, 0] = -logits[0, 0]
     logits[2, 1:] = -logits[2, 1:]
     unroll = Unroll(logits, wanted.value, torch.zeros(4, 1, 5, 5))
-    _, metrics = learner._loss(unroll, None, wanted)
+    _, metrics = learner._loss(unroll, None, batch, wanted)
     assert metrics["accuracy"].item() == 0.75
     assert metrics["accuracy/unrolled"].item() == pytest.approx(5 / 7)
     assert metrics["value_error"].item() == 0.0
@@ -397,3 +398,32 @@ def test_on_a_gpu(precision):
     assert metrics["loss"].isfinite()
     learner.load_state_dict(learner.state_dict())
     assert learner.update(source.batch(5))["loss"].isfinite()
+
+
+def test_the_losses_and_the_randomization_of_a_learner_may_be_others():
+    batch, seen = random_batch(6), []
+
+    def losses(logits, value, next_moves, outcome, weights):
+        policy, error = unrolled_losses(logits, value, next_moves, outcome, weights)
+        return 2 * policy, 3 * error
+
+    def swap(neighbors, query_planes, probability, generator, own_game):
+        seen.append((probability, torch.equal(own_game, batch.game)))
+        return neighbors
+
+    config = dataclasses.replace(PLAIN, randomization=0.25)
+    plain = Learner(PLAIN, RetrievalModel(TINY, draw(0)), draw(1)).update(batch)
+    model = RetrievalModel(TINY, draw(0))
+    other = Learner(config, model, draw(1), losses=losses, randomize=swap).update(batch)
+    for name, factor in (("loss/policy", 2), ("loss/value", 3)):
+        torch.testing.assert_close(other[name], factor * plain[name])
+    assert seen == [(0.25, True)]
+
+
+def test_losses_of_predictions_are_those_of_their_targets():
+    batch = random_batch(5)
+    logits, value = torch.randn(5, 3, 26, generator=draw(2)), torch.rand(5, 3, generator=draw(3))
+    weights = torch.tensor([1.0, 0.5, 0.25])
+    wanted = targets(batch.next_moves, batch.outcome, 2, 25)
+    found = unrolled_losses(logits, value, batch.next_moves, batch.outcome, weights)
+    assert found == (policy_loss(logits, wanted, weights), value_loss(value, wanted, weights))

@@ -15,6 +15,7 @@ from rlcourse.go.model import (
     NeighborEmbedding,
     RetrievalModel,
     action_planes,
+    join,
     measure_cost,
     scaled,
 )
@@ -118,7 +119,29 @@ def test_the_shared_first_layer_is_one_convolution_of_both():
     both = torch.cat([encoded, neighbors.planes[:, 0]], 1)
     weight = torch.cat([embedding.observation.weight, embedding.neighbors.entry.weight], 1)
     torch.testing.assert_close(
-        embedding(encoded, neighbors, 0.5), 0.5 * relu(conv2d(both, weight, padding=1))
+        embedding(encoded, neighbors)[:, 0], relu(conv2d(both, weight, padding=1))
+    )
+
+
+def test_eq_2_by_hand():
+    encoded = torch.full((1, 1, 1, 1), 7.0)
+    embedded = torch.tensor([3.0, 5.0, math.nan]).view(1, 3, 1, 1, 1)
+    joined = join(encoded, embedded, torch.tensor([[True, True, False]]), 4)
+    assert joined.flatten().tolist() == [7.0, 4.0]
+    nothing = join(encoded, embedded, torch.zeros(1, 3, dtype=torch.bool), 4)
+    assert nothing.flatten().tolist() == [7.0, 0.0]
+
+
+def test_another_eq_2_is_what_the_network_computes():
+    def larger(encoded, embedded, present, num_neighbors):
+        joined = join(encoded, embedded, present, num_neighbors)
+        return torch.cat([joined[:, : encoded.shape[1]], 2 * joined[:, encoded.shape[1] :]], 1)
+
+    batch = random_batch(2, 3)
+    plain, other = (RetrievalModel(SMALL, draw(0), join=some) for some in (join, larger))
+    encoded = plain.encode(batch.planes)
+    torch.testing.assert_close(
+        other.embed(encoded, batch.neighbors), 2 * plain.embed(encoded, batch.neighbors)
     )
 
 
