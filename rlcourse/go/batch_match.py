@@ -4,13 +4,15 @@ The games, the openings, the files and the count are those of `arena.play_match`
 swapped colors, each pair from one random opening. Games are played in waves; all games of a wave
 move in lockstep, and those in which the same player is to move are one batch. A game that ends
 leaves the wave and is written at once. A match that was interrupted goes on with the games that
-are missing.
+are missing. Where one player is an `EnginePool`, its engines think while the other player decides
+on the boards of its own turn.
 
 A player whose moves depend only on the game, and not on those beside it, plays the same games here
 as one after the other.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from rlcourse.go.arena import Match, MatchRecord
 from rlcourse.go.board import Go, Ongoing, Player, State, game_seed
+from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import Game
 from rlcourse.go.rules import BLACK, Rules
@@ -148,9 +151,18 @@ class _Wave:
                 moves[board] = opening[len(game.moves)]
             else:
                 todo[self._mover(game, color)].append(board)
-        for player, boards in zip(self.players, todo, strict=True):
-            if boards:
-                moves[boards] = self._asked(player, boards)
+        asked = [one for one in zip(self.players, todo, strict=True) if one[1]]
+        engines = [one for one in asked if isinstance(one[0], EnginePool)]
+        # Engines are other processes: a thread that waits for them leaves this one to the model.
+        with ThreadPoolExecutor(len(self.players)) as threads:
+            waiting = [
+                (boards, threads.submit(self._asked, pool, boards)) for pool, boards in engines
+            ]
+            for player, boards in asked:
+                if not isinstance(player, EnginePool):
+                    moves[boards] = self._asked(player, boards)
+            for boards, answer in waiting:
+                moves[boards] = answer.result()
         return moves
 
     def resigned_(self, moves: Int[Tensor, " B"], color: int) -> Iterator[Game]:

@@ -58,13 +58,15 @@ class CpuKernel:
     @_keeps_torch_threads
     def area(self, stones: Tensor) -> Tensor:
         owner = np.empty(stones.shape, np.int32)
-        _own(stones.numpy(), self._board[0], owner)
+        own = _own_serial if len(stones) < _SERIAL else _own_parallel
+        own(stones.numpy(), self._board[0], owner)
         return torch.from_numpy(owner)
 
     @_keeps_torch_threads
     def planes(self, state: State) -> Tensor:
         planes = np.empty((state.num_boards, NUM_PLANES, self._size**2), np.float32)
-        _write_planes(*_arrays(state), planes)
+        write = _write_serial if state.num_boards < _SERIAL else _write_parallel
+        write(*_arrays(state), planes)
         return torch.from_numpy(planes).unflatten(-1, (self._size, self._size))
 
     @_keeps_torch_threads
@@ -276,17 +278,28 @@ def _in_atari(small, num_points, label):
     return count > 0 and count * small[4 * num_points + label] == total * total
 
 
+@njit(cache=True)
+def _own_serial(stones, beside, owner):
+    for b in range(stones.shape[0]):
+        _own_board(stones[b], beside, owner[b])
+
+
 @njit(parallel=True, cache=True)
-def _own(stones, beside, owner):
-    num_points = stones.shape[1]
+def _own_parallel(stones, beside, owner):
     for b in prange(stones.shape[0]):
-        stack = np.empty(num_points, np.int64)
-        region = np.empty(num_points, np.int64)
-        for point in range(num_points):
-            owner[b, point] = stones[b, point] if stones[b, point] != 0 else 2  # 2: not known yet
-        for point in range(num_points):
-            if owner[b, point] == 2:
-                _own_region(stones[b], beside, owner[b], point, stack, region)
+        _own_board(stones[b], beside, owner[b])
+
+
+@njit(cache=True)
+def _own_board(stones, beside, owner):
+    num_points = stones.shape[0]
+    stack = np.empty(num_points, np.int64)
+    region = np.empty(num_points, np.int64)
+    for point in range(num_points):
+        owner[point] = stones[point] if stones[point] != 0 else 2  # 2: not known yet
+    for point in range(num_points):
+        if owner[point] == 2:
+            _own_region(stones, beside, owner, point, stack, region)
 
 
 @njit(cache=True)
@@ -313,8 +326,14 @@ def _own_region(stones, beside, owner, start, stack, region):
         owner[region[i]] = int(black and not white) - int(white and not black)
 
 
+@njit(cache=True)
+def _write_serial(small, large, legal, planes):
+    for b in range(planes.shape[0]):
+        _write_board(small[b], legal[b], planes[b])
+
+
 @njit(parallel=True, cache=True)
-def _write_planes(small, large, legal, planes):
+def _write_parallel(small, large, legal, planes):
     for b in prange(planes.shape[0]):
         _write_board(small[b], legal[b], planes[b])
 

@@ -1,0 +1,209 @@
+"""Who plays in the matches of notebook 16, and from which games the agents retrieve.
+
+Either models that `go_retrieval` has trained, with its database of an expert's games; or, to try
+the experiment in seconds, untrained models that retrieve from random games on a small board.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from rlcourse.experiments import go_lookup
+from rlcourse.go import agent, model
+from rlcourse.go.agent import SearchAgent, game_generator
+from rlcourse.go.batch_match import BatchContestant, play_wave
+from rlcourse.go.board import Go, Ongoing, State
+from rlcourse.go.database import Database
+from rlcourse.go.database_config import Config as DatabaseConfig
+from rlcourse.go.engine_pool import EnginePool
+from rlcourse.go.gtp import gnu_go_command
+from rlcourse.go.key_shards import compute_keys
+from rlcourse.go.keys import RawKeys
+from rlcourse.go.mcts import Search
+from rlcourse.go.model import RetrievalModel
+from rlcourse.go.records import Game
+from rlcourse.go.retrieve import FromDatabase
+from rlcourse.go.rules import Rules
+from rlcourse.go.symmetry import NUM_SYMMETRIES
+
+SPECS = "random, baseline:SIMULATIONS, gnugo:LEVEL (1 to 10), gtp:COMMAND"
+BASELINE = "baseline"
+_SMALL = Rules(5, 0.5)
+
+
+class World(NamedTuple):
+    """What the agents are made of."""
+
+    database: Database  # shared by all seeds; never added to
+    test_ids: Int[Tensor, " N"]  # of positions that the database does not store
+    model_of: Callable[[int, str], RetrievalModel]  # of a seed, by the name of a variant
+
+    @property
+    def rules(self) -> Rules:
+        return self.database.positions.rules
+
+
+class RandomMoves:
+    """Legal moves at random, drawn anew for each game and move; a contestant in `batch_match`."""
+
+    def __init__(self, seed: int) -> None:
+        self.name, self.seed = "random", seed
+
+    @property
+    def fingerprint(self) -> str:
+        """The seed."""
+        return f"seed {self.seed}"
+
+    def moves(self, go: Go, state: State, games: Sequence[Ongoing]) -> Int[Tensor, " B"]:
+        """A legal point of each board; a pass where there is none, or after the other's pass."""
+        legal = state.legal.cpu()
+        drawn = []
+        for board, game in enumerate(games):
+            places = legal[board, :-1].float()
+            if int(state.num_passes[board]) == 1 or not bool(places.any()):
+                drawn.append(go.rules.num_points)
+                continue
+            generator = game_generator(self.seed, game.number, len(game.moves))
+            drawn.append(int(torch.multinomial(places, 1, generator=generator)))
+        return torch.tensor(drawn)
+
+
+def num_neighbors(variant: str) -> int:
+    """N of a variant: 0 of "baseline", 4 of "n4".
+
+    Raises:
+        ValueError: neither "baseline" nor "n" and a number.
+    """
+    if variant == BASELINE:
+        return 0
+    if variant[:1] == "n" and variant[1:].isdecimal() and int(variant[1:]) > 0:
+        return int(variant[1:])
+    raise ValueError(f"a variant is {BASELINE!r}, or n and a number of neighbors, got {variant!r}")
+
+
+def make_agent(
+    world: World,
+    seed: int,
+    variant: str,
+    num_simulations: int,
+    database: Database | None = None,
+    device: torch.device | str = "cpu",
+) -> SearchAgent:
+    """The agent of a seed's model, which retrieves from `database`, or from the world's own."""
+    trained, k = world.model_of(seed, variant).to(device), num_neighbors(variant)
+    found = None
+    if k:
+        found = FromDatabase(database or world.database, k, trained.config.num_next)
+    settings = agent.Config(Search(num_simulations))
+    name = f"{variant} of seed {seed}, {num_simulations} simulations"
+    return SearchAgent(trained, found, settings, device=device, name=name)
+
+
+class Operations(NamedTuple):
+    """Floating-point operations of one move."""
+
+    model: int  # the root with its neighbors, and the simulations
+    keys: int  # of the query; 0 without retrieval
+
+
+def operations(world: World, seed: int, variant: str, num_simulations: int) -> Operations:
+    """What a move of an agent costs; the search for neighbors and the tree are left out."""
+    k = num_neighbors(variant)
+    cost = _cost(world.model_of(seed, variant).config, k, world.rules.size)
+    of_model = cost.represent + cost.predict + num_simulations * cost.search
+    if not k:
+        return Operations(of_model, 0)
+    go, database = Go(world.rules), world.database
+    images = NUM_SYMMETRIES if database.config.symmetries == "query" else 1
+    with FlopCounterMode(display=False) as counter:
+        database.keys(go.planes(go.new(images)))
+    return Operations(of_model, counter.get_total_flops())
+
+
+@lru_cache(maxsize=64)
+def _cost(sizes: model.Config, k: int, size: int) -> model.Cost:
+    return model.measure_cost(RetrievalModel(sizes, torch.Generator()), k, size)
+
+
+@contextmanager
+def opponent(spec: str, world: World, num_parallel: int, seed: int) -> Iterator[BatchContestant]:
+    """Yields who the agents play against, and ends its programs.
+
+    Args:
+        spec: "random": legal moves; "baseline:SIMULATIONS": the baseline's model of seed 0;
+            "gnugo:LEVEL", or "gtp:COMMAND" for any other engine.
+        world: see `World`.
+        num_parallel: games at once.
+        seed: of random moves.
+
+    Raises:
+        ValueError: nobody has this name, or the engine is missing.
+    """
+    kind, _, rest = spec.partition(":")
+    check_opponent(spec)
+    if kind == "random":
+        yield RandomMoves(seed)
+    elif kind == BASELINE:
+        yield make_agent(world, 0, BASELINE, int(rest))
+    else:
+        known = kind == "gnugo"
+        command = gnu_go_command(int(rest), world.rules) if known else rest
+        name = f"GNU Go, level {rest}" if known else None
+        threads = max(1, min(num_parallel, torch.get_num_threads()))
+        with EnginePool(command, world.rules, num_parallel, name=name, num_threads=threads) as pool:
+            yield pool
+
+
+def check_opponent(spec: str) -> None:
+    """Raises ValueError for a name that nobody has."""
+    kind, _, rest = spec.partition(":")
+    known = (
+        spec == "random"
+        or (kind == BASELINE and rest.isdecimal())
+        or (kind == "gnugo" and rest.isdecimal() and 1 <= int(rest) <= 10)
+        or (kind == "gtp" and bool(rest.strip()))
+    )
+    if not known:
+        raise ValueError(f"no opponent is called {spec!r}; there are: {SPECS}")
+
+
+def small_world(folder: Path, num_games: int = 40) -> World:
+    """Untrained models on a small board, and a database of random games."""
+    both = (RandomMoves(0), RandomMoves(1))
+    games: list[Game] = sorted(play_wave(*both, Go(_SMALL), {i: [] for i in range(num_games)}))
+    positions = go_lookup.positions_of(folder / "positions", _SMALL, games, progress=False)
+    keys = RawKeys(_SMALL.size)
+    shards = compute_keys(folder / "keys", positions, keys, progress=False)
+    settings = DatabaseConfig(split_halves=True, symmetries="query")
+    database = Database(folder / "index", positions, keys, shards, settings)
+    database.build(progress=False)
+    return World(database, positions.of_split("test"), _untrained)
+
+
+@lru_cache(maxsize=16)
+def _untrained(seed: int, variant: str) -> RetrievalModel:
+    generator = torch.Generator().manual_seed(seed)
+    sizes = model.Config(
+        width=1 / 16,
+        num_encoder_blocks=0,
+        num_neighbor_blocks=0,
+        num_fusion_blocks=0,
+        num_neighbors=max(1, num_neighbors(variant)),
+    )
+    return RetrievalModel(sizes, generator).eval()
+
+
+def trained_world(folder: Path) -> World:
+    """The models of a run of `go_retrieval`, and the database that they were trained with.
+
+    Raises:
+        FileNotFoundError: there is no such run.
+    """
+    raise NotImplementedError
