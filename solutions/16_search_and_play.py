@@ -6,6 +6,9 @@
 # this notebook: **games won against the same opponent**, with more search and with more neighbors.
 
 # %%
+
+from dataclasses import replace
+
 import torch
 from IPython.display import display
 
@@ -15,11 +18,8 @@ from rlcourse.course.results import results_folder
 from rlcourse.course.setup import preset
 from rlcourse.experiments import go_play, go_search_study, reference
 from rlcourse.go import shipped
-from rlcourse.go.board import Go
 from rlcourse.go.model import measure_cost
 from rlcourse.go.plain_search import Tree, plant, simulate_
-from rlcourse.go.retrieve import FromDatabase
-from rlcourse.go.saved_model import load_model
 from rlcourse.go.worlds import Nim, race
 from rlcourse.viz import go_pictures, search_pictures
 from rlcourse.viz.search_widget import SearchExplorer
@@ -335,10 +335,9 @@ config = go_search_study.PRESETS[preset()]
 rules, games = shipped.load_games()
 folder = results_folder("go_search_study", (config, shipped.fingerprint(games)))
 memory = go_search_study.memory(config, folder, rules, games)
-models = {name: load_model(shipped.model_path(name)) for name in ("baseline", "retrieval")}
+models = go_search_study.models()
 model = models["retrieval"]
 N = model.config.num_neighbors
-retrieve = FromDatabase(memory, N, model.config.num_next)
 print(f"{len(memory):,} positions to look up, {N} neighbors")
 
 # %% [markdown]
@@ -361,9 +360,8 @@ print(f"{N} neighbors cost as much as {N * neighbor / alone.search:.1f} simulati
 # Now watch your search on positions of test games, with the retrieval model. About half a minute.
 
 # %%
-places = go_search_study.positions(config, rules, games)
-go = Go(rules)
-watched = go_search_study.watch(config, places, go, model, retrieve, puct, expand_, backup_)
+steps = (puct, expand_, backup_)
+watched = go_search_study.watch(config, games, model, memory, *steps)
 
 # %% [markdown]
 # ## The widget
@@ -500,13 +498,15 @@ search_pictures.needed(games_needed)
 # interval.
 
 # %%
-own = results_folder("go_search_match", (config, shipped.fingerprint(games)), puct, expand_, backup_)
-parts = (puct, expand_, backup_)
-match = go_search_study.match(config, own, rules, models["baseline"], *parts)
+simulations, network = config.simulations, models["baseline"]  # two switches
+settings = replace(config, simulations=simulations)
+about = (settings, shipped.fingerprint(games), network is model)
+own = results_folder("go_search_match", about, *steps)
+match = go_search_study.match(settings, own, rules, network, *steps)
 print(match)
 
 # %%
-played = {f"{config.simulations} simulations against none": (match.wins + match.draws / 2, match.num_games)}
+played = {f"{settings.simulations} simulations against none": (match.wins + match.draws / 2, match.num_games)}
 search_pictures.win_rates(played, wilson)
 
 # %% [markdown]
@@ -514,9 +514,8 @@ search_pictures.win_rates(played, wilson)
 # the kind that two or three moves of looking ahead reveal. The effect is so large that a few dozen games
 # show it. Most effects are not.</details>
 #
-# **Flip a switch**: set `settings` to half as many simulations, `replace(config, simulations=8)`, or give
-# `models["retrieval"]`, which was trained with neighbors and plays here without. Which of the changes could
-# you see in so few games?
+# **Flip a switch**: halve the `simulations`, or set `network` to `models["retrieval"]`, which was trained with
+# neighbors and plays here without. Which of the changes can you see in so few games?
 #
 # Now the question of this part of the course: **does retrieval win games?** That took many more games than
 # you have time for. The shipped matches, all on the same openings:
@@ -534,7 +533,7 @@ display(search_pictures.gains(curves["gain"]))
 
 # %%
 print("simulations  retrieval minus baseline (points)")
-for x, mean, low, high in zip(*curves["gain"]):
+for x, mean, low, high in zip(*curves["gain"], strict=True):
     print(f"{x:11.0f}  {100 * mean:+5.1f}  [{100 * low:+.1f}, {100 * high:+.1f}]")
 mean, low, high = (float(part[0]) for part in curves["direct"][1:])
 print(f"retrieval against baseline directly: {mean:.1%} [{low:.1%}, {high:.1%}]")

@@ -11,9 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from rlcourse.experiments import go_growth
 from rlcourse.experiments.go_lookup import some_games
 from rlcourse.experiments.settings import check_counts
 from rlcourse.go import agent as agents
+from rlcourse.go import shipped
 from rlcourse.go.agent import SearchAgent, initial, recurrent
 from rlcourse.go.arena import Match
 from rlcourse.go.batch_match import play_batch_match
@@ -25,11 +27,11 @@ from rlcourse.go.plain_search import Backup, Expand, PlainSearch, Score, plant, 
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.retrieve import FromDatabase
 from rlcourse.go.rules import Rules
+from rlcourse.go.saved_model import load_model
 from rlcourse.go.splits import split_of
 from rlcourse.go.stored_database import DatabaseFiles, build_database, settings_for
 from rlcourse.viz.search_widget import Stage, Watched
 
-OWN = 1  # the source of the games of the match
 _COUNTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -72,24 +74,13 @@ def memory(config: Config, folder: Path, rules: Rules, games: Sequence[Game]) ->
     return build_database(files, rules, chosen, settings_for(count))
 
 
-class Position(NamedTuple):
-    """A position of a game."""
+def models() -> dict[str, RetrievalModel]:
+    """The networks that travel with the course: "baseline" and "retrieval".
 
-    name: str
-    state: State  # one board
-
-
-def positions(config: Config, rules: Rules, games: Sequence[Game]) -> list[Position]:
-    """One of a different test game for each ply, at its end if it was shorter."""
-    go, found = Go(rules), []
-    tests = [game for game in games if split_of(game.number) == "test"]
-    for ply, game in zip(config.plies, tests, strict=False):
-        state = go.new(1)
-        moves = game.moves[: min(ply, len(game.moves) - 3)]
-        for move in moves:
-            go.step_(state, torch.tensor([move]))
-        found.append(Position(f"{len(moves)} moves", state))
-    return found
+    Raises:
+        FileNotFoundError: one is missing.
+    """
+    return {name: load_model(shipped.model_path(name)) for name in shipped.MODELS}
 
 
 def stages(
@@ -125,24 +116,38 @@ def stages(
 @torch.no_grad()
 def watch(
     config: Config,
-    places: Sequence[Position],
-    go: Go,
+    games: Sequence[Game],
     model: RetrievalModel,
-    retrieve: FromDatabase,
+    memory: Database,
     score: Score,
     expand: Expand,
     backup: Backup,
     progress: bool = True,
 ) -> list[Watched]:
-    """Searches positions with their neighbors, for `SearchExplorer`; arguments as in `stages`."""
-    found = []
-    for name, state in tqdm(places, desc="positions", disable=not progress):
+    """Searches a position of another test game for each ply, with neighbors from the memory, for
+    `SearchExplorer`; steps as in `stages`."""
+    go, found = Go(memory.positions.rules), []
+    retrieve = FromDatabase(memory, model.config.num_neighbors, model.config.num_next)
+    tests = [game for game in games if split_of(game.number) == "test"]
+    chosen = list(zip(config.plies, tests, strict=False))
+    for ply, game in tqdm(chosen, desc="positions", disable=not progress):
+        moves = game.moves[: min(ply, len(game.moves) - 3)]
+        state = _after(go, moves)
         root = initial(model, go.planes(state), retrieve(go, state).input)
         root = root._replace(legal=state.legal)
         (own,) = stages(root, recurrent(model), config.most_simulations, score, expand, backup)
         prior = root.logits.masked_fill(~state.legal, -torch.inf).softmax(-1)[0]
+        name = f"{len(moves)} moves"
         found.append(Watched(name, state.stones[0], int(state.recent[0, 0]), prior, own))
     return found
+
+
+def _after(go: Go, moves: Sequence[int]) -> State:
+    """One board after these moves."""
+    state = go.new(1)
+    for move in moves:
+        go.step_(state, torch.tensor([move]))
+    return state
 
 
 def match(
@@ -173,27 +178,20 @@ class Nearness(NamedTuple):
 
 @torch.no_grad()
 def grow(database: Database, folder: Path, progress: bool = True) -> Nearness:
-    """Adds the first three quarters of a match's games to the database, and says how near its
+    """Adds the first three quarters of a match's games to a database, and says how near stored
     positions are to those of the last quarter, before and after. Trains nothing.
 
-    Called again, it begins with the database as it was.
-
     Args:
-        database: stays as it was made on disk; in memory it holds the games then.
+        database: stays as it is; the games are added to a copy in the match's folder.
         folder: of the match.
         progress: draw bars.
     """
     games = sorted(GameFile.open(folder / "match.games"))
     split = max(1, 3 * len(games) // 4)
     planes = _met(database.positions.rules, games[split:])
-    known = database.positions.numbers(OWN)
-    missing = [game for game in games[:split] if game.number not in known]
-    if missing:
-        database.positions.append(missing, source=OWN, progress=progress)
-    database.load(progress=False)  # as it was saved, without the games
-    before = database.retrieve(planes, 1).distances[:, 0]
-    database.add(progress)
-    return Nearness(before, database.retrieve(planes, 1).distances[:, 0])
+    after = go_growth.grown(database, games[:split], folder / "grown", progress)
+    found = (some.retrieve(planes, 1).distances[:, 0] for some in (database, after))
+    return Nearness(*found)
 
 
 def _met(rules: Rules, games: Sequence[Game]) -> Float[Tensor, "N C H W"]:
