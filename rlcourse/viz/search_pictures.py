@@ -40,9 +40,9 @@ def score_parts(
     ax.axhline(0, color=PALETTE["muted"], linewidth=0.8)
     ax.set_xticks(places, names)
     ax.set_ylabel("score")
-    ax.set_ylim(top=float(score.max()) + 0.25)
+    ax.set_ylim(top=float(score.max()) + 0.35)
     ax.set_title("The bold number is the move of the next walk")
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left", ncols=2)
     return figure
 
 
@@ -90,9 +90,11 @@ def visits_over_simulations(
     for action, name in enumerate(names):
         color = PALETTE[_COLORS[action % len(_COLORS)]]
         ax.plot(counts, shares[:, action].numpy(), "o-", color=color, label=name, markersize=3.5)
-    ax.set(xscale="log", xlabel="simulations", ylabel="visits (%)", ylim=(0, 100))
+    ax.set(xscale="log", xlabel="simulations", ylabel="visits (%)", ylim=(0, 103))
+    ax.set_xticks(counts, [str(count) for count in counts])
+    ax.minorticks_off()
     ax.set_title(title)
-    ax.legend(loc="center left")
+    ax.legend(loc="center right")
     return figure
 
 
@@ -130,6 +132,7 @@ def needed(games_needed: Callable[[float], int], marks: Sequence[float] = (20, 5
         ax.annotate(words, (elo, number), (8, 5), textcoords="offset points")
     ax.set(xscale="log", yscale="log", xlabel="difference (Elo)", ylabel="games")
     ax.set_xticks([10, 20, 50, 100, 200, 400], ["10", "20", "50", "100", "200", "400"])
+    ax.set_yticks([10, 100, 1000], ["10", "100", "1,000"])
     ax.minorticks_off()
     ax.set_title("When does the interval leave out 50%?")
     return figure
@@ -162,7 +165,7 @@ def distances(
     for values, name, role in zip((before, after), names, ("failure", "ours"), strict=True):
         ordered = values.sort().values.numpy()
         shares = 100 * np.arange(1, len(ordered) + 1) / len(ordered)
-        ax.plot(ordered, shares, color=PALETTE[role], label=f"{name}: mean {ordered.mean():.2f}")
+        ax.plot(ordered, shares, color=PALETTE[role], label=f"{name}: mean {ordered.mean():,.0f}")
     ax.set(xlabel="squared distance of the nearest", ylabel="positions (%)", ylim=(0, 100))
     ax.set_xlim(left=0)
     ax.set_title("Positions whose nearest is at most so far")
