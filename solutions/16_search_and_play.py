@@ -269,10 +269,10 @@ check(backup_)
 # **Predict** which move gets the visits. And how often is a losing move looked at?
 
 # %%
-nim = Nim()
+nim, steps = Nim(), (puct, expand_, backup_)
 forest = plant(nim.root([5]), 100, expand_, backup_)
 for _ in range(14):
-    simulate_(forest, nim.recurrent, puct, expand_, backup_)
+    simulate_(forest, nim.recurrent, *steps)
 search_pictures.tree_picture(forest.trees[0], ["1", "2", "3"])
 
 # %% [markdown]
@@ -280,10 +280,11 @@ search_pictures.tree_picture(forest.trees[0], ["1", "2", "3"])
 # the player to move, so −1.00 at the bottom means that the other one has just won.
 
 # %%
-(stages,) = go_search_study.stages(nim.root([5]), nim.recurrent, 256, puct, expand_, backup_)
+(stages,) = go_search_study.stages(nim.root([5]), nim.recurrent, 256, *steps)
 history = torch.stack([stage.visits for stage in stages[1:]])
 counts = [stage.num_simulations for stage in stages[1:]]
-search_pictures.visits_over_simulations(counts, history, ["take 1", "take 2", "take 3"], "Five matches")
+names = ["take 1", "take 2", "take 3"]
+search_pictures.visits_over_simulations(counts, history, names, "Five matches")
 
 # %% [markdown]
 # <details><summary>Explanation</summary>Take one, and leave four: whatever the opponent takes, you take the
@@ -307,8 +308,8 @@ go_pictures.row([go_pictures.drawn(won, title="first"), go_pictures.drawn(lost, 
 # %%
 values = {}
 for name, text in {"first": won, "second": lost}.items():
-    model, start = race(text, moves_left=4)
-    (seen,) = go_search_study.stages(model.root(start), model.recurrent, 256, puct, expand_, backup_)
+    real, start = race(text, moves_left=4)
+    (seen,) = go_search_study.stages(real.root(start), real.recurrent, 256, *steps)
     values[name] = [f"{stage.value:+.2f}" for stage in seen]
 print("simulations", [stage.num_simulations for stage in seen])
 for name, row in values.items():
@@ -341,26 +342,29 @@ N = model.config.num_neighbors
 print(f"{len(memory):,} positions to look up, {N} neighbors")
 
 # %% [markdown]
-# **Predict**: which costs more, a neighbor or a simulation?
+# **Predict**: which costs more, a neighbor or a simulation? And what else does a lookup cost?
 
 # %%
 alone, helped = measure_cost(model, 0), measure_cost(model, N)
-neighbor = (helped.represent - alone.represent) / N
-print(f"a position, no neighbor  {alone.represent / 1e6:6.1f} million operations")
-print(f"each neighbor            {neighbor / 1e6:6.1f}")
-print(f"each simulation          {alone.search / 1e6:6.1f}")
-print(f"{N} neighbors cost as much as {N * neighbor / alone.search:.1f} simulations")
+costs = {
+    "the position, no neighbor": alone.represent + alone.predict,
+    "each simulation": alone.search,
+    "each neighbor": (helped.represent - alone.represent) / N,
+    "the query's keys": go_search_study.key_operations(memory),
+}
+for name, operations in costs.items():
+    simulations = operations / alone.search
+    print(f"{name:26}{operations / 1e6:7.1f} million operations = {simulations:5.1f} simulations")
 
 # %% [markdown]
-# <details><summary>Explanation</summary>They cost about the same, since both are passes through a few layers:
-# a handful of neighbors costs as much as a handful of simulations, once for each move. The network that makes
-# the query's keys comes on top, eight times, for eight symmetries; it is a fixed price, whatever N is. So
-# neighbors are cheap beside dozens of simulations.</details>
+# <details><summary>Explanation</summary>A neighbor passes once through a narrow network, a simulation through
+# the dynamics and both heads. So more neighbors are cheap. But the first has a price: the key network of
+# notebook 14 looks at all eight images of the query. That is paid once for each move, however many neighbors and
+# simulations there are.</details>
 #
 # Now watch your search on positions of test games, with the retrieval model. About half a minute.
 
 # %%
-steps = (puct, expand_, backup_)
 watched = go_search_study.watch(config, games, model, memory, *steps)
 
 # %% [markdown]
@@ -506,7 +510,8 @@ match = go_search_study.match(settings, own, rules, network, *steps)
 print(match)
 
 # %%
-played = {f"{settings.simulations} simulations against none": (match.wins + match.draws / 2, match.num_games)}
+name = f"{simulations} simulations against none"
+played = {name: (match.wins + match.draws / 2, match.num_games)}
 search_pictures.win_rates(played, wilson)
 
 # %% [markdown]
@@ -545,20 +550,21 @@ print(f"retrieval against baseline directly: {mean:.1%} [{low:.1%}, {high:.1%}]"
 # is looked up there is far away. But memory is easy to change: **add the games that were played**, as another
 # source, and the next game finds them. No weight changes.
 #
-# **Predict**: three quarters of your match's games are added. How much nearer is the nearest neighbor in the
-# other games of the match? Some ten seconds.
+# **Predict**: three quarters of your match's games are added. For what share of the positions in its other
+# games is the nearest neighbor now one of these? Some ten seconds.
 
 # %%
 near = go_search_study.grow(memory, own)
-search_pictures.distances(*near, ("as it was", "with the games"))
+print(f"added: {near.share_of_memory:.1%} of the memory; nearest: {near.share:.1%} of the positions")
+search_pictures.distances(near.before, near.after, ("as it was", "with the games"))
 
 # %% [markdown]
-# How to read it: the share of positions whose nearest stored one is at most so far; the further left, the
-# nearer.
+# How to read it: the share of positions whose nearest stored one is at most so far; further left is nearer.
 #
-# <details><summary>Explanation</summary>The same two players tend to come to similar positions, so even a few
-# games bring some of them much nearer, above all early in a game. Most positions gain nothing: games of Go
-# part ways soon.</details>
+# <details><summary>Explanation</summary>The lines nearly coincide. A few games more are little: games of Go part
+# ways after a few moves, and these begin with random stones. If the added games were like all others, they
+# would be nearest as often as they are stored. Compare the two percentages: what is above is because the same
+# players come to similar positions.</details>
 #
 # Nearer neighbors, better play? In the shipped run all games of a seed were added, and the agent
 # played another match, on openings that none of them had:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 from rlcourse.experiments import go_growth
@@ -30,6 +31,7 @@ from rlcourse.go.rules import Rules
 from rlcourse.go.saved_model import load_model
 from rlcourse.go.splits import split_of
 from rlcourse.go.stored_database import DatabaseFiles, build_database, settings_for
+from rlcourse.go.symmetry import NUM_SYMMETRIES
 from rlcourse.viz.search_widget import Stage, Watched
 
 _COUNTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -174,6 +176,8 @@ class Nearness(NamedTuple):
 
     before: Float[Tensor, " N"]
     after: Float[Tensor, " N"]
+    share: float  # of the positions whose nearest is one that was added
+    share_of_memory: float  # that the added positions make up
 
 
 @torch.no_grad()
@@ -190,8 +194,20 @@ def grow(database: Database, folder: Path, progress: bool = True) -> Nearness:
     split = max(1, 3 * len(games) // 4)
     planes = _met(database.positions.rules, games[split:])
     after = go_growth.grown(database, games[:split], folder / "grown", progress)
-    found = (some.retrieve(planes, 1).distances[:, 0] for some in (database, after))
-    return Nearness(*found)
+    found = [some.retrieve(planes, 1) for some in (database, after)]
+    source = after.positions.sources[found[1].ids[:, 0]]
+    share = (source == go_growth.ADDED).float().mean().item()
+    return Nearness(*(x.distances[:, 0] for x in found), share, 1 - len(database) / len(after))
+
+
+def key_operations(memory: Database) -> int:
+    """Floating-point operations of the keys of one query: all its images, where the database asks
+    for them."""
+    images = NUM_SYMMETRIES if memory.config.symmetries == "query" else 1
+    go = Go(memory.positions.rules)
+    with FlopCounterMode(display=False) as counter:
+        memory.keys(go.planes(go.new(images)))
+    return counter.get_total_flops()
 
 
 def _met(rules: Rules, games: Sequence[Game]) -> Float[Tensor, "N C H W"]:

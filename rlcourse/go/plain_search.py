@@ -141,12 +141,16 @@ class Forest:
         depth = self.num_moves / visits.sum(1).clamp(min=1)
         return Found(visits.int(), at_root("q").float(), value, prior, depth)
 
-    def best_line(self, game: int = 0, longest: int = 8) -> list[int]:
-        """The most visited move at the root, then the most visited answer to it, and so on."""
+    def best_line(self, game: int = 0, longest: int = 8, least: int = 2) -> list[int]:
+        """The most visited move at the root, then the most visited answer to it, and so on, as long
+        as it was visited at least `least` times."""
         tree, node, line = self.trees[game], 0, []
-        while int(tree.visits[node].sum()) > 0 and len(line) < longest:
-            line.append(int(tree.visits[node].argmax()))
-            node = int(tree.child[node, line[-1]])
+        while len(line) < longest:
+            action = int(tree.visits[node].argmax())
+            if int(tree.visits[node, action]) < (least if line else 1):
+                break
+            line.append(action)
+            node = int(tree.child[node, action])
         return line
 
 

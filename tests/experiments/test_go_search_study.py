@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from rlcourse.experiments import go_search_study as study
 from rlcourse.go import shipped
@@ -69,8 +70,17 @@ def test_a_match_and_a_memory_that_grows(world, model, tmp_path):
     last = games[-1]
     assert len(near.before) == len(range(last.opening + last.opening % 2, len(last.moves), 2))
     assert bool((near.after <= near.before + 1e-3).all())
+    assert 0 < near.share_of_memory < 1
+    assert near.share == pytest.approx(float((near.after < near.before).float().mean()))
     again = study.grow(memory, tmp_path, progress=False)
     torch.testing.assert_close(again.after, near.after)
+
+
+def test_the_keys_of_a_query_are_those_of_its_eight_images(world):
+    memory = world[2]
+    with FlopCounterMode(display=False) as counter:
+        memory.keys(torch.zeros(1, 8, 9, 9))
+    assert study.key_operations(memory) == 8 * counter.get_total_flops()
 
 
 def test_met_positions_come_after_the_opening(world):

@@ -95,6 +95,7 @@ def test_the_best_line_follows_the_visits():
     assert second[0] + 1 == 2
     assert sum(move + 1 for move in first) == 5  # to the last match
     assert len(forest.best_line(0, longest=1)) == 1
+    assert forest.best_line(0, least=1000) == first[:1]
 
 
 def test_steps_can_be_replaced():
