@@ -62,7 +62,7 @@ class Settings:
     num_games: int | None = None
     num_test_games: int = 100
     num_pool: int = 100_000
-    num_test: int = 8_000
+    num_test: int = 10_000
     k: int = 10
     fractions: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     index: str = "IVF1024,PQ32x4fs,Refine(SQ8)"
@@ -88,6 +88,7 @@ class Data:
     settings: Settings
     folder: Path
     positions: Positions
+    games: str  # their fingerprint
     keys: KeyNetwork
     shards: KeyShards
     train_ids: Int[Tensor, " N"]  # ascending
@@ -157,7 +158,13 @@ def shared_folder(folder: Path) -> Path:
     return folder.parent.parent / "go_retrieval_data"
 
 
-def prepare(settings: Settings, folder: Path, progress: bool = True) -> Data:
+def prepare(
+    settings: Settings,
+    folder: Path,
+    progress: bool = True,
+    *,
+    device: torch.device | str = "cpu",
+) -> Data:
     """Makes what is missing, and opens all of it.
 
     Args:
@@ -165,6 +172,7 @@ def prepare(settings: Settings, folder: Path, progress: bool = True) -> Data:
         folder: as `shared_folder` gives it; receives a folder for these settings, today's games and
             keys.
         progress: draw bars.
+        device: of the key network; the searches are on the CPU.
 
     Raises:
         FileNotFoundError: there are no games, or no key network.
@@ -174,7 +182,7 @@ def prepare(settings: Settings, folder: Path, progress: bool = True) -> Data:
     rules, games = shipped.load_games()
     if settings.num_games is not None:
         games = some_games(games, settings.num_games, settings.num_test_games)
-    keys = KeyNetwork.load(shipped.key_network_path())
+    keys = KeyNetwork.load(shipped.key_network_path(), device)
     about = asdict(settings) | {"games": shipped.fingerprint(games), "keys": keys.fingerprint}
     whole = json.dumps(about, sort_keys=True)
     place = folder / hashlib.sha256(whole.encode()).hexdigest()[:16]
@@ -186,7 +194,7 @@ def prepare(settings: Settings, folder: Path, progress: bool = True) -> Data:
         except BlockingIOError as error:
             raise ValueError(str(error)) from error
         write_whole(place / _DONE, whole + "\n")
-    return _open(settings, place, keys)
+    return _open(settings, place, about["games"], keys)
 
 
 def drawn(ids: Int[Tensor, " N"], count: int, seed: int) -> Int[Tensor, " M"]:
@@ -218,7 +226,7 @@ def _make(
     found.precompute(pool, settings.k, whole / "train", progress=progress)
 
 
-def _open(settings: Settings, place: Path, keys: KeyNetwork) -> Data:
+def _open(settings: Settings, place: Path, games: str, keys: KeyNetwork) -> Data:
     positions = Positions.open(place / "positions")
     shards = KeyShards.open(place / "keys", positions, keys)
     train = Precomputed.open(_place_of(place, WHOLE) / "train")
@@ -227,7 +235,7 @@ def _open(settings: Settings, place: Path, keys: KeyNetwork) -> Data:
         for fraction in settings.fractions
     }
     train_ids, test_ids = (torch.from_numpy(x.queries.copy()) for x in (train, tests[WHOLE]))
-    return Data(settings, place, positions, keys, shards, train_ids, test_ids, train, tests)
+    return Data(settings, place, positions, games, keys, shards, train_ids, test_ids, train, tests)
 
 
 def _place_of(place: Path, fraction: float) -> Path:

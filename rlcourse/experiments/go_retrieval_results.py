@@ -22,8 +22,8 @@ from rlcourse.experiments.go_retrieval_study import (
     config_of,
     is_finished,
     place_of,
-    variant_of,
 )
+from rlcourse.experiments.go_retrieval_variants import variant_of
 from rlcourse.experiments.reference import Curve, curve_of
 from rlcourse.go.batches import ABSENT, RETRIEVED
 from rlcourse.run.evaluate import Interval
@@ -191,8 +191,12 @@ def draw_fractions(
         if label in (reference or {}):
             plot_reference(ax, *_scaled(reference[label], metric), f"_{name}, shipped")
     ax.set_xscale("log")
-    unit = " (percentage points)" if metric == ACCURACY else " in value error"
-    ax.set(xlabel="share of the games in the database", ylabel=f"gain over the baseline{unit}")
+    shares = sorted({float(x) for name in names for x in curves[f"{name}/gain/{metric}"].x})
+    ax.set_xticks(shares, [f"{100 * share:g}" for share in shares])
+    ax.minorticks_off()
+    unit = "gain (percentage points)" if metric == ACCURACY else "change of the value error"
+    ax.set(xlabel="share of the games in the database (%)", ylabel=unit)
+    ax.set_title("Over the baseline")
 
 
 def _test_curves(result: Result, name: str, metric: str) -> dict[str, Curve]:

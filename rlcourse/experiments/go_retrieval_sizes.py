@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from rlcourse.experiments.go_retrieval_presets import presets
 from rlcourse.experiments.go_retrieval_results import load, reference_curves, table
-from rlcourse.experiments.go_retrieval_study import WIDTHS, Config, model_of, run
+from rlcourse.experiments.go_retrieval_study import Config, model_of, run
+from rlcourse.experiments.go_retrieval_variants import WIDTHS
 from rlcourse.experiments.reference import Curve
 from rlcourse.viz.curves import plot_band, plot_reference
 from rlcourse.viz.style import PALETTE, SIZES
@@ -67,6 +68,7 @@ def _drawn(curves: Mapping[str, Curve], reference: Mapping[str, Curve]) -> Figur
         plot_reference(right, *by_width(reference, "n4", "gain/accuracy"), "_")
     right.axhline(0.0, color=PALETTE["muted"], linewidth=0.8)
     left.set(xlabel="width of the network", ylabel="expert's move predicted (%)")
-    right.set(xlabel="width of the network", ylabel="gain over the baseline (percentage points)")
+    right.set(xlabel="width of the network", ylabel="gain (percentage points)")
+    right.set_title("Over the baseline of the same width")
     left.legend()
     return figure

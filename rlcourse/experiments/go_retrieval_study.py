@@ -6,13 +6,11 @@ games of which it has seen nothing, with the neighbors it would retrieve, with t
 positions (`random`), without any (`absent`), and from databases of a share of the games; nothing is
 trained again for that.
 
-A *variant* is a name: "baseline" (no neighbors, e_i = 0), "blank" (x_i = 0, the paper's baseline
-to the letter), "n4" (N = 4), and behind a slash what is changed: "n4/half" (half the width),
-"n4/plain" (no dropout, randomization or regularization), "n4/no_dropout" and so on. All variants of
-a seed begin with the same weights and see the same positions.
+`go_retrieval_variants` says what the name of a variant stands for. All variants of a seed begin
+with the same weights and see the same positions.
 
 **Deviations.** The paper's sizes, rates and numbers of steps are not known: all are ours, and far
-smaller. With x_i = 0 all e_i are the same, so that "blank" computes one instead of N.
+smaller.
 """
 
 import sys
@@ -26,17 +24,16 @@ import torch
 from torch import Tensor
 
 from rlcourse.experiments.go_retrieval_data import WHOLE, Data, Settings, prepare, shared_folder
+from rlcourse.experiments.go_retrieval_variants import ROBUST, variant_of
 from rlcourse.experiments.settings import check_counts, check_names
 from rlcourse.go import learn, model, train
-from rlcourse.go.batches import ABSENT, BLANK, RETRIEVED, NeighborsOf, PositionSource, in_order
+from rlcourse.go.batches import ABSENT, RETRIEVED, NeighborsOf, PositionSource, in_order
 from rlcourse.go.model import RetrievalModel
 from rlcourse.run.checkpoint import load_checkpoint
 from rlcourse.run.files import exclusively
 from rlcourse.run.record import Metric, Record, load_config
 
 RANDOM = "random"
-WIDTHS = {"quarter": 0.25, "half": 0.5, "double": 2.0}
-ROBUST = ("dropout", "randomization", "regularization")
 _TEST_BATCH = 512
 
 
@@ -62,7 +59,7 @@ class Config:
     sizes: model.Config = field(
         default_factory=lambda: model.Config(1.0, 48, 24, 24, 2, 1, 2, 1, num_next=5)
     )
-    num_steps: int = 600
+    num_steps: int = 500
     batch_size: int = 256
     learning_rate: float = 2e-3
     decay_at: tuple[float, ...] = (0.6, 0.85)
@@ -119,37 +116,6 @@ class Config:
         )
 
 
-class Variant(NamedTuple):
-    """What a name stands for."""
-
-    mode: str  # of `batches.MODES`
-    num_neighbors: int  # 0: none are looked up; "blank" has one, which shows nothing
-    width: float = 1.0
-    off: tuple[str, ...] = ()  # of ROBUST
-
-
-def variant_of(name: str) -> Variant:
-    """The variant that a name stands for.
-
-    Raises:
-        ValueError: it stands for none.
-    """
-    kind, _, change = name.partition("/")
-    if kind in ("baseline", "blank"):
-        found = Variant(ABSENT, 0) if kind == "baseline" else Variant(BLANK, 1)
-    elif kind[:1] == "n" and kind[1:].isdecimal() and int(kind[1:]):
-        found = Variant(RETRIEVED, int(kind[1:]))
-    else:
-        raise ValueError(f"a variant is baseline, blank or n and a number such as n4, got {name!r}")
-    changes = {"": {}, "plain": {"off": ROBUST}}
-    changes |= {f"no_{rate}": {"off": (rate,)} for rate in ROBUST}
-    changes |= {word: {"width": width} for word, width in WIDTHS.items()}
-    if change not in changes or name.endswith("/"):
-        known = ", ".join(filter(None, changes))
-        raise ValueError(f"behind a slash a variant has one of {known}, got {name!r}")
-    return found._replace(**changes[change])
-
-
 class Condition(NamedTuple):
     """What a trained network is given in a test."""
 
@@ -190,41 +156,65 @@ def run(
         folder: receives config.json and a folder for each seed and variant: the record and the
             checkpoint of the training, and in `tests` one line for each of `conditions`.
         fuse, randomize, loss: Eq. 2, neighbor randomization and the losses of an unroll; exercises
-            of notebook 15.
+            of notebook 15, whose runs belong in a folder of their own.
         data: prepared before; None: made or found in `shared_folder(folder)`.
         device: of the networks.
         progress: draw bars.
 
     Raises:
-        ValueError: the folder was begun with other settings, data or keys; there are too few games.
+        ValueError: the folder was begun with other settings or data; there are too few games.
     """
     Record(folder, config)
+    pieces = {"fuse": fuse, "randomize": randomize, "loss": loss}
+    taken = 0
     try:
-        data = data or prepare(config.data, shared_folder(folder), progress)
-        taken = 0
+        data = data or prepare(config.data, shared_folder(folder), progress, device=device)
         for number, name in jobs(config):
-            place = place_of(folder, number, name)
-            if is_finished(config, place, name):
-                continue
-            place.mkdir(parents=True, exist_ok=True)
             try:
-                with exclusively(place / ".lock"):
-                    pieces = {"fuse": fuse, "randomize": randomize, "loss": loss}
-                    network = _train(config, number, name, place, data, device, progress, **pieces)
-                    if network is None:
-                        return False
-                    _test(config, name, place, network, data)
+                if not finish(config, number, name, folder, data, device, progress, **pieces):
+                    return False
             except BlockingIOError:
                 taken += 1
     except KeyboardInterrupt:
         return False
     if taken:
         print(
-            f"{taken} trainings in {folder} are under way in other processes: run this again when"
-            " they are done",
+            f"other processes are at some trainings in {folder} ({taken}): run this again when they"
+            " are done",
             file=sys.stderr,
         )
     return not taken
+
+
+def finish(
+    config: Config,
+    number: int,
+    name: str,
+    folder: Path,
+    data: Data,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+    **pieces: Any,
+) -> bool:
+    """Trains and tests one variant of one seed as far as that is left to do; False if interrupted.
+
+    Args:
+        number: of the seed, from 0.
+        pieces: fuse, randomize, loss of `run`.
+
+    Raises:
+        BlockingIOError: another process is at it.
+        ValueError: as for `run`.
+    """
+    place = place_of(folder, number, name)
+    if is_finished(config, place, name):
+        return True
+    place.mkdir(parents=True, exist_ok=True)
+    with exclusively(place / ".lock"):
+        network = _train(config, number, name, place, data, device, progress, **pieces)
+        if network is not None:
+            _test(config, name, place, network, data)
+    return network is not None
 
 
 def jobs(config: Config) -> Iterator[tuple[int, str]]:
