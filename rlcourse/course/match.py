@@ -77,7 +77,7 @@ def serve(player: str, size: int, komi: float, seed: int, device: str) -> int:
     from rlcourse.go.rules import Rules
 
     def answer() -> None:
-        rules = Rules(size, komi)
+        rules = Rules(size, komi, max_moves=6 * size**2)
         name, chooses = load_own_player(player, rules, seed, device)
         serve_terminal(GtpServer(chooses, rules, name=f"rlcourse {name}"))
 

@@ -108,14 +108,16 @@ def run(
 
     Raises:
         FileNotFoundError: the models are not trained; says by which command.
-        ValueError: the folder was begun with other settings, models or games.
-        EngineError: the opponent is missing, or has failed.
+        ValueError: the folder was begun with other settings, models or games, or there is no such
+            opponent.
+        EngineError: the opponent has failed in a game.
     """
     Record(folder, config)
     try:
-        world = (
-            trained_world(Path(config.trained)) if config.trained else small_world(folder / "world")
-        )
+        if config.trained:
+            world = trained_world(Path(config.trained), progress)
+        else:
+            world = small_world(folder / "world")
         for number in range(config.num_seeds):
             _Seed(config, number, folder / f"seed_{number}", world, device, progress).run()
     except KeyboardInterrupt:
@@ -145,7 +147,9 @@ class _Seed:
         first = 0 if record.last_step is None else record.last_step + 1
         if first == len(pairings) and grown.last_step is not None:
             return
-        with opponent(config.opponent, self._world, config.num_parallel, config.seed) as other:
+        at_once = min(config.num_parallel, 2 * config.num_pairs)
+        parts = (config.opponent, self._world, at_once, config.seed, self._device)
+        with opponent(*parts) as other:
             todo = pairings[first:]
             for pairing in tqdm(todo, desc=f"seed {self._number}", disable=not self._progress):
                 self._play(pairing, other)

@@ -135,8 +135,9 @@ def reference_curves(folder: Path) -> dict[str, Curve]:
     curves["neighbors"] = _rates(result, others, [num_neighbors(p.variant) for p in others])
     curves["direct"] = _rates(result, [Pairing(config.retrieval, config.main, direct=True)])
     for name, pairings in (*zip(sides, (theirs, ours), strict=True), ("neighbors", others)):
-        costs = [result.operations[p].sum() / 1e6 for p in pairings]
-        curves[f"operations/{name}"] = _rates(result, pairings, costs)
+        costs = np.array([result.operations[p] for p in pairings]) / 1e6  # [P, 2]
+        curves[f"operations/{name}"] = _rates(result, pairings, costs.sum(1))
+        curves[f"operations_model/{name}"] = _rates(result, pairings, costs[:, 0])
     curves["grown"] = _curve([0, 1], [win_rate(result.growth[name]) for name in MATCHES])
     curves["grown/gain"] = _curve([0], [gain(result.growth["after"], result.growth["before"])])
     for kind, rows in result.met.items():

@@ -4,9 +4,10 @@ Either models that `go_retrieval` has trained, with its database of an expert's 
 the experiment in seconds, untrained models that retrieve from random games on a small board.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlcourse.experiments import go_lookup
+from rlcourse.experiments import go_lookup, go_retrieval_study
+from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
 from rlcourse.go import agent, model
 from rlcourse.go.agent import SearchAgent, game_generator
 from rlcourse.go.batch_match import BatchContestant, play_wave
@@ -23,7 +25,7 @@ from rlcourse.go.board import Go, Ongoing, State
 from rlcourse.go.database import Database
 from rlcourse.go.database_config import Config as DatabaseConfig
 from rlcourse.go.engine_pool import EnginePool
-from rlcourse.go.gtp import gnu_go_command
+from rlcourse.go.gtp import EngineError, gnu_go_command
 from rlcourse.go.key_shards import compute_keys
 from rlcourse.go.keys import RawKeys
 from rlcourse.go.mcts import Search
@@ -133,7 +135,13 @@ def _cost(sizes: model.Config, k: int, size: int) -> model.Cost:
 
 
 @contextmanager
-def opponent(spec: str, world: World, num_parallel: int, seed: int) -> Iterator[BatchContestant]:
+def opponent(
+    spec: str,
+    world: World,
+    num_parallel: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> Iterator[BatchContestant]:
     """Yields who the agents play against, and ends its programs.
 
     Args:
@@ -142,6 +150,7 @@ def opponent(spec: str, world: World, num_parallel: int, seed: int) -> Iterator[
         world: see `World`.
         num_parallel: games at once.
         seed: of random moves.
+        device: of the baseline's model.
 
     Raises:
         ValueError: nobody has this name, or the engine is missing.
@@ -151,13 +160,19 @@ def opponent(spec: str, world: World, num_parallel: int, seed: int) -> Iterator[
     if kind == "random":
         yield RandomMoves(seed)
     elif kind == BASELINE:
-        yield make_agent(world, 0, BASELINE, int(rest))
+        yield make_agent(world, 0, BASELINE, int(rest), device=device)
     else:
         known = kind == "gnugo"
-        command = gnu_go_command(int(rest), world.rules) if known else rest
         name = f"GNU Go, level {rest}" if known else None
-        threads = max(1, min(num_parallel, torch.get_num_threads()))
-        with EnginePool(command, world.rules, num_parallel, name=name, num_threads=threads) as pool:
+        try:
+            command = gnu_go_command(int(rest), world.rules) if known else rest
+            # As many engines think at once as there are cores, so that the model gets its share.
+            pool = EnginePool(
+                command, world.rules, num_parallel, name=name, num_threads=os.cpu_count()
+            )
+        except EngineError as error:
+            raise ValueError(f"opponent {spec!r}: {error}") from error
+        with pool:
             yield pool
 
 
@@ -200,10 +215,19 @@ def _untrained(seed: int, variant: str) -> RetrievalModel:
     return RetrievalModel(sizes, generator).eval()
 
 
-def trained_world(folder: Path) -> World:
+def trained_world(folder: Path, progress: bool = True) -> World:
     """The models of a run of `go_retrieval`, and the database that they were trained with.
 
     Raises:
         FileNotFoundError: there is no such run.
+        ValueError: it was interrupted, or its data is damaged.
     """
-    raise NotImplementedError
+    if not (folder / "config.json").exists():
+        raise FileNotFoundError(
+            f"there are no models in {folder}: train them with `python -m rlcourse run"
+            f" go_retrieval --out {folder}`, or name another run as `trained`"
+        )
+    settings = go_retrieval_study.config_of(folder).data
+    data = prepare(settings, shared_folder(folder), progress)
+    model_of = lru_cache(maxsize=16)(partial(go_retrieval_study.model_of, folder))
+    return World(data.database(progress=progress), data.test_ids, model_of)

@@ -6,8 +6,8 @@ that referees and boards use. Not there: handicap, whose commands are answered a
     python -m rlcourse gtp agent:FOLDER     # any player of ours
     python -m rlcourse.go.gtp_server        # plays legal moves at random, to try a set-up
 
-Deviations: a color that moves out of turn makes the other one pass; after two passes the board has
-to be cleared, or the passes undone, before anybody can move.
+Deviations: a color that moves out of turn makes the other one pass; after two passes, or 6 size^2
+moves, the board has to be cleared, or moves undone, before anybody can move. Time is not kept.
 """
 
 import os
@@ -76,8 +76,8 @@ class GtpServer:
             "showboard": self._showboard,
             "final_score": self._final_score,
             "final_status_list": self._final_status_list,
-            "time_settings": lambda *seconds: "",  # taken note of, and not needed
-            "time_left": lambda *left: "",
+            "time_settings": self._time_settings,
+            "time_left": self._time_left,
         }
 
     def answer(self, line: str) -> str | None:
@@ -123,7 +123,7 @@ class GtpServer:
     def _boardsize(self, size: str) -> str:
         rules = self._go.rules
         try:
-            self._set_rules(Rules(int(size), rules.komi, rules.superko))
+            self._set_rules(Rules(int(size), rules.komi, rules.superko, 6 * int(size) ** 2))
         except ValueError:
             raise RefusedError("unacceptable size") from None
         return ""
@@ -195,6 +195,16 @@ class GtpServer:
         self._states.pop()
         return ""
 
+    def _time_settings(self, main: str, overtime: str, stones: str) -> str:
+        _check_counts(main, overtime, stones)
+        return ""  # our players take the time they take
+
+    def _time_left(self, color: str, seconds: str, stones: str) -> str:
+        if color.lower() not in _COLORS:
+            raise RefusedError("invalid color or coordinate")
+        _check_counts(seconds, stones)
+        return ""
+
     def _showboard(self) -> str:
         return "\n" + board_text(self._state.stones[0].tolist(), self._go.rules.size)
 
@@ -209,6 +219,11 @@ class GtpServer:
             return ""
         points = self._state.stones[0].nonzero().squeeze(1).tolist()
         return "\n".join(vertex_of(point, self._go.rules.size) for point in points)
+
+
+def _check_counts(*words: str) -> None:
+    if not all(word.isdecimal() for word in words):
+        raise RefusedError("syntax error")
 
 
 def serve_terminal(server: GtpServer) -> None:

@@ -85,7 +85,8 @@ def read_sgf(content: bytes, rules: Rules, number: int) -> Game:
     if tree.get_size() != rules.size:
         raise RejectedGameError("another board size", f"{tree.get_size()}")
     root = tree.get_root()
-    if any(root.has_property(name) for name in ("HA", "AB", "AW", "AE")):
+    handicap = root.has_property("HA") and root.get_raw("HA").strip() != b"0"  # as some write none
+    if handicap or any(root.has_property(name) for name in ("AB", "AW", "AE")):
         raise RejectedGameError("handicap or stones set up")
     if tree.get_komi() != rules.komi:
         raise RejectedGameError("another komi", f"{tree.get_komi():g}")

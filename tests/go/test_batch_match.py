@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,33 @@ def test_gnu_go_plays_the_same_games_in_a_pool(tmp_path):
         found = play_batch_match(player, pool, RULES, 2, tmp_path / "many", **options)
     assert found == wanted
     assert games_of(tmp_path / "many") == games_of(tmp_path / "one")
+
+
+def test_engines_think_while_the_other_player_does(tmp_path):
+    """The pool answers only once the other player was asked in the same turn."""
+    asked, answers = threading.Event(), []
+
+    class Patient(EnginePool):
+        def __init__(self):
+            self.name = "patient"
+
+        fingerprint = "patient"
+
+        def moves(self, go, state, games):
+            answers.append(asked.wait(20.0))
+            return torch.tensor(
+                [scattered(go, state.select(torch.tensor([i]))) for i in range(len(games))]
+            )
+
+    def other(go, state):
+        asked.set()
+        return scattered(go, state)
+
+    both = [OneByOne("other", other), Patient()]
+    options = {"num_parallel": 8, "stones": (1, 1), "progress": False}
+    match = play_batch_match(*both, RULES, 4, tmp_path / "beside", **options)
+    assert answers
+    assert all(answers)
+    alone = [OneByOne("other", scattered), OneByOne("patient", scattered)]
+    assert play_batch_match(*alone, RULES, 4, tmp_path / "alone", **options) == match
+    assert games_of(tmp_path / "beside") == games_of(tmp_path / "alone")

@@ -379,3 +379,16 @@ def test_random_play_is_as_long_and_as_even_as_known():
     assert bool(go.is_over(state).all())
     assert 117 < played / 2_000 < 125
     assert 0.32 < float((go.score(state) > 0).float().mean()) < 0.40
+
+
+def test_many_boards_are_read_as_each_alone():
+    """Small batches are read in one loop, large ones by threads."""
+    go = Go(Rules(5))
+    state = go.new(100)
+    go.random_games_(state, 12, 3)
+    planes, area = go.planes(state), go.area(state)
+    for start in range(0, 100, 25):
+        some = torch.arange(start, start + 25)
+        assert torch.equal(go.planes(state.select(some)), planes[some])
+        assert torch.equal(go.area(state.select(some)), area[some])
+    assert len(area.unique(dim=0)) > 50

@@ -58,6 +58,12 @@ def test_what_cannot_be_used_is_refused_with_its_reason(reason):
     assert caught.value.reason == reason
 
 
+def test_no_handicap_may_be_said():
+    """As GNU Go's twogtp writes it."""
+    game = read_sgf(sgf(";B[aa]", "SZ[9]KM[7.5]HA[0]RE[B+3.5]"), RULES, 3)
+    assert game.moves == (0,)
+
+
 def test_an_archive_is_imported_with_a_report(tmp_path):
     games = [random_game(number) for number in range(3)]
     contents = [to_sgf(game, 9, 7.5) for game in (*games, games[1])] + list(BAD.values())

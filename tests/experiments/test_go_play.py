@@ -1,0 +1,303 @@
+"""The matches of notebook 16: refused, interrupted, counted by hand, drawn."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from rlcourse.experiments import (
+    go_growth,
+    go_play,
+    go_play_result,
+    go_play_world,
+    go_retrieval,
+    go_retrieval_study,
+)
+from rlcourse.experiments.go_met import ROW
+from rlcourse.experiments.go_play_config import Pairing
+from rlcourse.go import model
+from rlcourse.go.agent import SearchAgent
+from rlcourse.go.board import Go, Ongoing
+from rlcourse.go.engine_pool import EnginePool
+from rlcourse.go.records import Game
+from rlcourse.go.rules import Rules
+from rlcourse.run.record import Record
+from rlcourse.viz.style import PALETTE
+
+SMALL = replace(go_play.PRESETS["smoke"], variants=("baseline", "n2"), retrieval="n2", num_seeds=1)
+FAKE = Path(__file__).parents[1] / "go" / "fake_engine.py"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("play")
+    assert go_play.run(SMALL, folder, progress=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_pairs": 0}, "num_pairs must be at least 1, got 0"),
+        ({"num_bins": 0}, "num_bins must be at least 1, got 0"),
+        ({"num_seeds": -1}, "num_seeds must be at least 1, got -1"),
+        ({"variants": ("n2", "n2")}, "variants must name at least one"),
+        ({"variants": ("baseline", "four")}, "a variant is 'baseline', or n and .* got 'four'"),
+        ({"variants": ("baseline", "n0")}, "a variant is 'baseline', or n and .* got 'n0'"),
+        ({"variants": ("n2",)}, "variants must hold 'baseline' and the retrieval 'n2', got"),
+        ({"retrieval": "baseline"}, "variants must hold 'baseline' and the retrieval 'baseline'"),
+        ({"simulations": (2, 0)}, r"simulations must ascend from 0 or more, got \(2, 0\)"),
+        ({"simulations": (-1, 2)}, r"simulations must ascend from 0 or more, got \(-1, 2\)"),
+        ({"main": 7}, r"main must be one of \(0, 2\), got 7"),
+        ({"seed": -3}, "seed must not be negative, got -3"),
+        ({"opponent": "gnugo:11"}, "no opponent is called 'gnugo:11'; there are: random"),
+        ({"opponent": "gtp: "}, "no opponent is called 'gtp: '"),
+        ({"opponent": "baseline"}, "no opponent is called 'baseline'"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SMALL, **changes)
+
+
+def test_an_interrupted_run_goes_on(whole, tmp_path, monkeypatch):
+    moves, calls = go_play_world.RandomMoves.moves, []
+
+    def stop_game(self, *asked):
+        calls.append(asked)
+        if len(calls) in (120, 300):
+            raise KeyboardInterrupt
+        return moves(self, *asked)
+
+    look_up, looked = go_growth.look_up, []
+
+    def stop_look(*asked):
+        looked.append(asked)
+        if len(looked) == 3:
+            raise KeyboardInterrupt
+        return look_up(*asked)
+
+    monkeypatch.setattr(go_play_world.RandomMoves, "moves", stop_game)
+    monkeypatch.setattr(go_growth, "look_up", stop_look)
+    for _ in range(3):
+        assert not go_play.run(SMALL, tmp_path, progress=False)
+        with pytest.raises(ValueError, match="was interrupted: run it again"):
+            go_play.load(tmp_path)
+    assert go_play.run(SMALL, tmp_path, progress=False)
+    assert go_play.run(SMALL, tmp_path, progress=False)  # nothing is left to do
+    files = [path.relative_to(whole) for path in whole.rglob("metrics.jsonl")]
+    files += [path.relative_to(whole) for path in whole.rglob("growth/*.rows")]
+    assert len(files) == 5 + len(go_growth.KINDS)  # two sets of positions have a record too
+    for name in files:
+        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
+    one, other = go_play.load(whole), go_play.load(tmp_path)
+    for kind, rows in one.met.items():
+        assert np.array_equal(rows[0], other.met[kind][0]), kind
+
+
+def test_every_game_is_kept(whole):
+    for pairing in SMALL.matches():
+        folder = whole / "seed_0" / pairing.name
+        assert len(list(folder.glob("*.sgf"))) == len(go_growth.games_of(folder)) == 4
+    names = [pairing.name for pairing in SMALL.matches()]
+    assert names == ["baseline_0", "n2_0", "baseline_2", "n2_2", "n2_2_against_baseline"]
+    openings = {
+        tuple(game.moves[: game.opening])
+        for name in ("baseline_0", "n2_2")
+        for game in go_growth.games_of(whole / "seed_0" / name)
+    }
+    assert len(openings) == 2  # of two pairs, the same for all agents
+    later = go_growth.games_of(whole / "seed_0" / "growth" / "after")
+    assert openings.isdisjoint(tuple(game.moves[: game.opening]) for game in later)
+
+
+def test_the_database_grows_and_shrinks_back(whole):
+    result = go_play.load(whole)
+    met = {kind: rows[0] for kind, rows in result.met.items()}
+    assert np.array_equal(met["met_before"], met["met_removed"])
+    assert (met["met_after"]["distance"] <= met["met_before"]["distance"]).all()
+    assert met["met_after"]["distance"].mean() < met["met_before"]["distance"].mean()
+    assert (met["test_after"]["distance"] <= met["test_before"]["distance"]).all()
+    for kind in ("test_before", "met_before", "play_before"):
+        assert not met[kind]["added"].any()
+    assert met["play_after"]["added"].max() > 0
+    copied = whole / "seed_0" / "growth" / "database"
+    world = go_play_world.small_world(whole / "world")
+    assert world.database.fingerprint == (copied / "copied_from.txt").read_text()
+    games = go_growth.numbered([go_growth.games_of(whole / "seed_0" / "n2_0")])
+    with pytest.raises(ValueError, match="holds other games, .* among them: delete it"):
+        go_growth.grown(world.database, games, copied, progress=False)
+    (copied / "copied_from.txt").write_text("another")
+    with pytest.raises(ValueError, match="is a copy of another database: delete it"):
+        go_growth.grown(world.database, games, copied, progress=False)
+    (copied / "copied_from.txt").write_text(world.database.fingerprint)
+
+
+def test_what_is_met_is_what_the_agent_retrieved(whole):
+    """The rows of the match are those that a search for the same positions gives."""
+    world = go_play_world.small_world(whole / "world")
+    match = whole / "seed_0" / "growth" / "before"
+    games, met = go_growth.games_of(match), go_play.load(whole).met["play_before"][0]
+    moves = sum(len(game.moves) - game.opening for game in games)
+    assert abs(2 * len(met) - moves) <= len(games)  # the agent has every other move
+    planes = go_growth.planes_of(world.rules, games, met)
+    again = go_growth.look_up(world.database, planes, 2, met)
+    assert np.array_equal(again, met)
+
+
+def test_scores_are_counted_by_hand():
+    margins = {0: 2.5, 1: 2.5, 2: -0.5, 3: 0.5, 4: 0.0, 5: -3.5}
+    games = [Game(number, (), margin) for number, margin in margins.items()]
+    assert go_play_result.pair_scores(games[::-1]).tolist() == [0.5, 0.0, 0.75]
+    scores = np.array([[1.0, 0.5, 0.0, 0.5, 0.5]])
+    assert go_play_result.win_rate(scores) == pytest.approx((0.5, 0.236593, 0.763407), abs=1e-6)
+    same = go_play_result.gain(np.array([[1.0, 0.5], [0.5, 0.0]]), np.array([[0.5, 0], [0, -0.5]]))
+    assert same == (0.5, 0.5, 0.5)
+
+
+def rows(*values):
+    return np.array([(game, ply, distance, 0.0) for game, ply, distance in values], ROW)
+
+
+def test_distances_are_averaged_in_games_and_bins():
+    first = rows((0, 1, 1.0), (0, 3, 3.0), (0, 5, 7.0), (1, 2, 6.0))
+    second = rows((0, 0, 10.0), (0, 9, 4.0))
+    assert go_play_result.game_means(first).tolist() == [pytest.approx(11 / 3), 6.0]
+    curve = go_play_result.by_ply([first, second], width=4, num_bins=4)
+    assert curve.x.tolist() == [2.0, 6.0, 10.0, 14.0]
+    assert curve.mean[:3].tolist() == [6.0, 7.0, 4.0]  # (2 + 6 + 10) / 3: three games
+    assert np.isnan(curve.mean[3])
+    assert curve.low[0] < 6.0 < curve.high[0]
+
+
+def test_games_of_several_matches_get_numbers_of_their_own():
+    one = [Game(0, (1,), 0.5), Game(1, (2,), 0.5), Game(2, (3,), 0.5)]
+    numbered = go_growth.numbered([one, one[:2], one])
+    assert [game.number for game in numbered] == [0, 1, 2, 4, 5, 6, 7, 8]
+    assert [game.moves[0] for game in numbered] == [1, 2, 3, 1, 2, 1, 2, 3]
+
+
+def test_the_cost_of_a_move_is_that_of_the_model_and_of_the_keys():
+    settings = model.Config(1 / 16, num_neighbors=2)
+    network = model.RetrievalModel(settings, torch.Generator())
+    matrix = torch.zeros(200, 7)
+    database = SimpleNamespace(
+        config=SimpleNamespace(symmetries="query"),
+        keys=lambda planes: planes.flatten(1) @ matrix,
+        positions=SimpleNamespace(rules=Rules(5)),
+    )
+    world = go_play_world.World(database, torch.zeros(0), lambda seed, variant: network)
+    cost = model.measure_cost(network, 2, 5)
+    found = go_play_world.operations(world, 0, "n2", 10)
+    assert found.keys == 8 * 2 * 200 * 7  # eight images
+    assert found.model == cost.represent + 11 * cost.predict + 10 * cost.dynamics
+    alone = model.measure_cost(network, 0, 5)
+    none = go_play_world.operations(world, 0, "baseline", 0)
+    assert none == (alone.represent + alone.predict, 0)
+    assert alone.represent < cost.represent
+
+
+def test_random_moves_are_legal_and_those_of_their_game():
+    go, player = Go(Rules(3)), go_play_world.RandomMoves(0)
+    state = go.new(3)
+    go.step_(state, torch.tensor([4, 4, 9]))
+    games = [Ongoing(7, 0, [4]), Ongoing(8, 1, [4]), Ongoing(9, 2, [9])]
+    drawn = player.moves(go, state, games)
+    assert bool(state.legal.gather(1, drawn.unsqueeze(1)).all())
+    assert int(drawn[2]) == 9  # a pass is answered by a pass
+    alone = player.moves(go, state.select(torch.tensor([1])), games[1:2])
+    assert alone.tolist() == drawn[1:2].tolist()
+    many = [Ongoing(number, 0, [4]) for number in range(30)]
+    fresh = go.new(30)
+    assert len(set(player.moves(go, fresh, many).tolist())) > 3
+    other = go_play_world.RandomMoves(1)
+    assert player.fingerprint != other.fingerprint
+    assert other.moves(go, fresh, many).tolist() != player.moves(go, fresh, many).tolist()
+
+
+def test_opponents_are_found_by_name(whole):
+    world = go_play_world.small_world(whole / "world")
+    with go_play_world.opponent("baseline:3", world, 2, 0) as one:
+        assert isinstance(one, SearchAgent)
+        assert one.config.search.num_simulations == 3
+        assert one.retrieve is None
+    with go_play_world.opponent(f"gtp:{sys.executable} {FAKE} well", world, 2, 0) as one:
+        assert isinstance(one, EnginePool)
+        assert one.name == "Fake well"
+    missing = go_play_world.opponent("gtp:no-such-engine --gtp", world, 2, 0)
+    with pytest.raises(ValueError, match="opponent 'gtp:no-such-engine --gtp': cannot start"):
+        missing.__enter__()
+
+
+def test_models_that_were_not_trained_are_asked_for(tmp_path):
+    wanted = replace(SMALL, trained=str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError, match="train them with `python -m rlcourse run go_retr"):
+        go_play.run(wanted, tmp_path / "out", progress=False)
+    with pytest.raises(FileNotFoundError, match="no run in .*: run the experiment first"):
+        go_play.load(tmp_path / "empty")
+
+
+def test_trained_models_come_with_the_database_of_their_run(whole, tmp_path, monkeypatch):
+    small, asked = go_play_world.small_world(whole / "world"), []
+
+    class Data:
+        test_ids = small.test_ids
+
+        def database(self, progress):
+            return small.database
+
+    def prepare(settings, folder, progress):
+        asked.append((settings, folder))
+        return Data()
+
+    def model_of(folder, number, name):
+        asked.append((folder, number, name))
+        return small.model_of(number, name)
+
+    folder, study = tmp_path / "go_retrieval" / "smoke", go_retrieval.PRESETS["smoke"]
+    Record(folder, study)
+    monkeypatch.setattr(go_play_world, "prepare", prepare)
+    monkeypatch.setattr(go_retrieval_study, "model_of", model_of)
+    world = go_play_world.trained_world(folder, progress=False)
+    assert world.database is small.database
+    found = [world.model_of(1, "n2") for _ in range(2)]
+    assert found[0] is found[1]
+    assert asked == [(study.data, tmp_path / "go_retrieval_data"), (folder, 1, "n2")]
+
+
+def test_labels_do_not_depend_on_settings_and_all_is_drawn(whole):
+    curves = go_play.reference_curves(whole)
+    assert list(curves)[:5] == ["baseline", "retrieval", "gain", "neighbors", "direct"]
+    assert curves["neighbors"].x.tolist() == [0.0, 2.0]
+    assert curves["retrieval"].x.tolist() == [0.0, 2.0]
+    ours = go_play.load(whole).scores[Pairing("n2", 2)]
+    assert curves["retrieval"].mean[1] == curves["neighbors"].mean[1] == ours.mean()
+    with_keys, alone = (curves[f"{x}/retrieval"].x for x in ("operations", "operations_model"))
+    assert list(with_keys) == list(alone)  # stones as keys cost nothing
+    assert alone[1] > alone[0] > 0
+    figure = go_play.plot(whole, curves)
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["More search", "More neighbors", "At equal compute"]
+    line = figure.axes[0].get_lines()[0]
+    assert line.get_color() == PALETTE["baseline"]
+    assert list(line.get_ydata()) == list(100 * curves["baseline"].mean)
+    assert len(go_play.plot_growth(whole, curves).axes) == 2
+    assert len(go_play.plot_shipped(curves).axes) == 3
+    assert len(go_play.plot_shipped(curves, "growth").axes) == 2
+    with pytest.raises(ValueError, match="part must be 'play' or 'growth', got 'all'"):
+        go_play.plot_shipped(curves, "all")
+    text = go_play.table(whole)
+    assert text.count("simulations  ") >= 4
+    assert "after minus before" in text
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_models_play_on_a_gpu(tmp_path):
+    config = replace(SMALL, opponent="baseline:1")
+    assert go_play.run(config, tmp_path, device="cuda", progress=False)
+    assert np.isfinite(go_play.load(tmp_path).scores[Pairing("n2", 2)]).all()
