@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from rlcourse.go import shipped
-from rlcourse.go.agent import Config, SearchAgent, game_generator
+from rlcourse.go.agent import SearchAgent, game_generator
 from rlcourse.go.arena import Contestant, Local
 from rlcourse.go.batch_match import BatchContestant
 from rlcourse.go.board import Go, Ongoing, Player, State, game_seed
@@ -24,7 +24,7 @@ from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.gtp import Engine, gnu_go_command
 from rlcourse.go.gtp_server import random_player
 from rlcourse.go.rules import Rules
-from rlcourse.go.saved_agent import NAME, load_agent, make_agent
+from rlcourse.go.saved_agent import NAME, check_fits, load_agent, make_agent
 from rlcourse.go.saved_model import load_model
 from rlcourse.go.splits import split_of
 from rlcourse.go.stored_database import DatabaseFiles, build_database, open_database, settings_for
@@ -175,11 +175,12 @@ def load_search_agent(
             f"the model {path} does not travel with this version: restore it with `git checkout --"
             " data/go9x9`, or name the folder of an agent of yours, agent:FOLDER"
         )
-    database = shipped_database(device=device, progress=progress) if name == "retrieval" else None
-    return make_agent(
-        load_model(path, device), database, rules, play=Config(), seed=seed or 0, device=device,
-        name=name,
-    )  # fmt: skip
+    database = None
+    if name == "retrieval":
+        database = shipped_database(device=device, progress=progress)
+        check_fits(path, database)
+    model = load_model(path, device)
+    return make_agent(model, database, rules, seed=seed or 0, device=device, name=name)
 
 
 def shipped_database(

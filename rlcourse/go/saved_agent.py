@@ -11,7 +11,9 @@ with what it names:
     name, seed  for records; of the agent's random numbers
 
 The database may grow after agent.json was written: the agent then finds what was added. It refuses
-a network of other keys than those that the database holds.
+a network of other keys than those that the database holds. A model's file may say of which keys its
+neighbors were ("keys", a fingerprint) and how it was trained ("mode"): then it refuses one of
+other keys, and any for a model that was trained without neighbors.
 """
 
 import dataclasses
@@ -25,12 +27,13 @@ import torch
 
 from rlcourse.go import shipped
 from rlcourse.go.agent import Config, SearchAgent
+from rlcourse.go.batches import RETRIEVED
 from rlcourse.go.database import Database
 from rlcourse.go.mcts import Search
 from rlcourse.go.model import RetrievalModel
 from rlcourse.go.retrieve import FromDatabase
 from rlcourse.go.rules import Rules
-from rlcourse.go.saved_model import load_model
+from rlcourse.go.saved_model import load_model, read_about
 from rlcourse.go.stored_database import DatabaseFiles, open_database
 from rlcourse.run.files import write_whole
 
@@ -77,8 +80,8 @@ def save_agent(folder: str | Path, files: AgentFiles) -> None:
         files: what to name there. The files themselves stay where they are.
 
     Raises:
-        FileNotFoundError: the model or the network of the keys does not exist.
-        ValueError: one of them is damaged, or the database is of another network's keys.
+        FileNotFoundError: the model, the database or the network of its keys does not exist.
+        ValueError: one of them is damaged, or they do not belong together.
         OSError: the folder cannot be written.
     """
     folder = Path(folder)
@@ -93,6 +96,7 @@ def save_agent(folder: str | Path, files: AgentFiles) -> None:
     }
     if files.database is not None:
         made = open_database(files.database, progress=False)
+        check_fits(files.model, made)
         places = {name: getattr(files.database, name) for name in _PLACES}
         if places["key_network"] is not None and _is_shipped(places["key_network"]):
             places["key_network"] = None
@@ -162,6 +166,7 @@ def load_agent(
     database = None
     if files.database is not None:
         database = open_database(files.database, device, progress)
+        check_fits(files.model, database)
     return make_agent(
         model,
         database,
@@ -203,6 +208,25 @@ def make_agent(
     count = model.config.num_neighbors if k is None else k
     retrieve = FromDatabase(database, count, model.config.num_next)
     return SearchAgent(model, retrieve, play, generator, device, name)
+
+
+def check_fits(path: Path, database: Database) -> None:
+    """Compares a model's file with the database that it is to be shown neighbors from.
+
+    Raises:
+        ValueError: they do not belong together.
+    """
+    about, found = read_about(path), database.keys.fingerprint
+    if about.get("keys", found) != found:
+        raise ValueError(
+            f"the model {path} was trained with neighbors by the key network {about['keys']!r}, and"
+            f" the database in {database.folder} is by {found!r}: choose the database of its keys"
+        )
+    if about.get("mode", RETRIEVED) != RETRIEVED:
+        raise ValueError(
+            f"the model {path} was trained without neighbors (mode {about['mode']!r}): leave the"
+            " database out"
+        )
 
 
 def _files_of(content: dict[str, Any], folder: Path) -> AgentFiles:

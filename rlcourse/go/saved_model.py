@@ -34,8 +34,9 @@ def save_model(path: str | Path, model: RetrievalModel, about: dict[str, Any]) -
     Args:
         path: of the file, in a folder that exists.
         model: on any device; not changed.
-        about: what else to know of it, as JSON can hold it: the fingerprint of the network whose
-            keys found its neighbors, how it was trained, on which games.
+        about: what else to know of it, as JSON can hold it: "keys", the fingerprint of the
+            network whose keys found its neighbors, and "mode", see `batches.in_mode`, which
+            `saved_agent` reads; on which games it was trained, for how many steps, and so on.
 
     Raises:
         ValueError: `about` is nothing that JSON can hold, or a weight is not finite as float16;

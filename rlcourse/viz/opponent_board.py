@@ -1,18 +1,21 @@
-"""A Go board with a choice of opponents: yourself, random moves, or GNU Go where it is installed.
+"""A Go board with a choice of opponents: yourself, random moves, GNU Go where it is installed, and
+agents, whose search and retrieved positions are shown beside the board.
 
 Built on `BoardWidget`; ipywidgets 7 and 8.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 
+from rlcourse.go.agent import SearchAgent
 from rlcourse.go.board import Go, State
 from rlcourse.go.conversation import gnu_go_missing
 from rlcourse.go.gtp import Engine, gnu_go_command
 from rlcourse.go.gtp_server import random_player
 from rlcourse.go.rules import BLACK, WHITE, Rules
+from rlcourse.viz.agent_panel import ThinkingOpponent
 from rlcourse.viz.board_widget import BoardWidget
 from rlcourse.viz.map_editor import notice
 from rlcourse.viz.widgets import static_bundle
@@ -70,9 +73,10 @@ class OpponentBoard:
     Args:
         rules: of the board.
         level: of GNU Go.
-        opponent: the first one, as in the menu; None: GNU Go where it is installed, else random
-            moves.
+        opponent: the first one, as in the menu; None: the first agent, else GNU Go where it is
+            installed, else random moves.
         seed: of the random moves.
+        agents: more opponents, by their names in the menu.
 
     Attributes:
         board: the `BoardWidget` of the game.
@@ -85,12 +89,20 @@ class OpponentBoard:
     """
 
     def __init__(
-        self, rules: Rules, *, level: int = 3, opponent: str | None = None, seed: int = 0
+        self,
+        rules: Rules,
+        *,
+        level: int = 3,
+        opponent: str | None = None,
+        seed: int = 0,
+        agents: Mapping[str, SearchAgent] | None = None,
     ) -> None:
         self._rules, self._level, self._seed = rules, level, seed
+        self._agents = dict(agents or {})
         missing = gnu_go_missing(rules)
         choices = [YOURSELF, RANDOM] + ([] if missing else [GNU_GO])
-        opponent = opponent or choices[-1]
+        opponent = opponent or next(iter(self._agents), choices[-1])
+        choices += self._agents
         if opponent not in choices:
             raise ValueError(f"no opponent {opponent!r} here; there are: {', '.join(choices)}")
         self._engine: EnginePlayer | None = None
@@ -115,7 +127,11 @@ class OpponentBoard:
     def _begin(self) -> None:
         self.close()
         go = Go(self._rules)
-        self.board = BoardWidget(go, self._opponent(go))
+        if self.menu.value in self._agents:
+            thinking = ThinkingOpponent(self._agents[self.menu.value], go)
+            self.board = BoardWidget(go, thinking.answer, panel=thinking.panel)
+        else:
+            self.board = BoardWidget(go, self._opponent(go))
         self._place.children = (self.board.widget,)
 
     def _opponent(self, go: Go) -> Callable[[State], int] | None:

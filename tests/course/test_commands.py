@@ -47,7 +47,7 @@ def test_help_is_fast_and_lists_the_commands():
         [sys.executable, "-m", "rlcourse", "--help"], capture_output=True, text=True, check=True
     )
     assert time.monotonic() - begin < 5  # it imports neither torch nor matplotlib
-    for name in ("build", "run", "bench", "play", "doctor"):
+    for name in ("build", "run", "bench", "play", "match", "gtp", "doctor"):
         assert name in done.stdout
 
 

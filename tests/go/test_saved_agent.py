@@ -14,10 +14,11 @@ from rlcourse.go.mcts import Search
 from rlcourse.go.retrieve import FromDatabase
 from rlcourse.go.rules import Rules
 from rlcourse.go.saved_agent import NAME, AgentFiles, load_agent, read_agent, save_agent
-from rlcourse.go.saved_model import load_model
+from rlcourse.go.saved_model import load_model, save_model
 from rlcourse.go.stored_database import DatabaseFiles, build_database, open_database
 from tests.go.agents import PLAY, STORING, agent_files, key_network
 from tests.go.stored_games import TINY, tiny_games
+from tests.go.test_model import SMALL, shaken
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,24 @@ def test_another_key_network_is_refused(world):
     with pytest.raises(ValueError, match="holds keys of the network"):
         save_agent(world / "mixed", AgentFiles(world / "model.pt", mixed))
     assert not (world / "mixed").exists()
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({"keys": "f00"}, "trained with neighbors by the key network 'f00', and the database in"),
+        ({"mode": "absent"}, r"without neighbors \(mode 'absent'\): leave the database out"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_database_is_refused(world, about, words):
+    files = read_agent(world / "agent")
+    save_model(world / "model.pt", shaken(SMALL), about)
+    with pytest.raises(ValueError, match=words):
+        load_agent(world / "agent", progress=False)
+    with pytest.raises(ValueError, match=words):
+        save_agent(world / "again", files)
+    save_agent(world / "plain", AgentFiles(world / "model.pt"))
+    load_agent(world / "plain")
 
 
 def test_missing_files_are_named(world):
