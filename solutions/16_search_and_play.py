@@ -22,6 +22,7 @@ from rlcourse.go.model import measure_cost
 from rlcourse.go.plain_search import Tree, plant, simulate_
 from rlcourse.go.worlds import Nim, race
 from rlcourse.viz import go_pictures, search_pictures
+from rlcourse.viz.opponent_board import OpponentBoard
 from rlcourse.viz.search_widget import SearchExplorer
 
 # %%
@@ -368,21 +369,18 @@ for name, operations in costs.items():
 watched = go_search_study.watch(config, games, model, memory, *steps)
 
 # %% [markdown]
-# ## The widget
-#
-# Left, the policy. In the middle, where the visits went. Right, the line that the search expects, both
-# players' best. **Your tasks**: (1) Find a position where the search turns away from the policy's favorite. After
-# how many simulations? (2) Does the value of the position move with it, up or down? (3) With one
-# simulation, which move is visited, and why?
+# Left, the policy; in the middle, where the visits went; right, the line that both players' best moves make. Page
+# through the positions, and move the slider. **Predict** which move the first simulation visits, and why. Then:
+# where does the search turn away from the policy's favorite, and after how many simulations?
 
 # %%
 SearchExplorer(watched)
 
 # %% [markdown]
-# <details><summary>Answers</summary>(1) Look for a middle game where the policy is undecided: where it gives
-# one move 80%, the search seldom disagrees. (2) Both happen. The value is the mean over all walks, bad
-# moves included, so it is often a little below the Q of the best move. (3) The policy's favorite: all moves
-# have the same value then, and the prior decides.</details>
+# <details><summary>Explanation</summary>The first visit goes to the policy's favorite: all moves have the same
+# value then, and the prior decides. Look for turns where the policy is undecided: where it gives one move
+# 80%, the search seldom disagrees. The value of the position is a mean over all walks, bad moves included, so it is
+# often a little below the Q of the best move.</details>
 #
 # ## 4 Who is stronger?
 #
@@ -581,6 +579,23 @@ print(f"win rate, after minus before: {mean:+.1f} points [{low:+.1f}, {high:+.1f
 # <details><summary>Explanation</summary>Read the interval first: if it holds 0, this run does not tell
 # whether the added games helped. That they come nearer is certain; whether that wins games is another
 # question, and it takes as many games as <code>games_needed</code> says.</details>
+#
+# ## The widget
+#
+# Play against your search: the retrieval model, your three functions, and what it looked up beside the board. You
+# have Black; click on a point. A move takes it a second or two. **Your tasks**: (1) Open in an unusual place,
+# such as A1. What happens to the distances of what it retrieves? (2) After ten moves or so: are the next moves of
+# its neighbors among those that it visited most? (3) Attack a stone. Does its value fall before you capture it, or
+# only after?
+
+# %%
+playing = go_search_study.player(config, model, memory, *steps)
+OpponentBoard(rules, agents={"your search, with neighbors": playing})
+
+# %% [markdown]
+# <details><summary>Answers</summary>(1) They grow: no expert begins there. What is retrieved differs from the
+# board, and says less. (2) Often one or two of them, where the position is calm. (3) With luck, before: a capture
+# one or two moves away is within reach of the search, if the network has seen such captures.</details>
 #
 # ## In the paper
 #

@@ -171,6 +171,21 @@ def match(
     return play_batch_match(one, other, rules, config.num_pairs, folder, **options)
 
 
+def player(
+    config: Config,
+    model: RetrievalModel,
+    memory: Database,
+    score: Score,
+    expand: Expand,
+    backup: Backup,
+) -> SearchAgent:
+    """Plays with neighbors from the memory and the learner's search, `most_simulations` a move."""
+    retrieve = FromDatabase(memory, model.config.num_neighbors, model.config.num_next)
+    searching = agents.Config(Search(config.most_simulations))
+    own = PlainSearch(score, expand, backup)
+    return SearchAgent(model, retrieve, searching, name="your search", search=own)
+
+
 class Nearness(NamedTuple):
     """Squared distances of the nearest stored position, for N positions met in play."""
 

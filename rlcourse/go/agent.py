@@ -135,7 +135,7 @@ class SearchAgent:
         search: Searching = search,
     ) -> None:
         self.model, self.retrieve, self.config = model, retrieve, config
-        self._search = search
+        self.search = search
         self.generator, self.device, self.name = generator, torch.device(device), name
 
     def __call__(self, go: Go, state: State) -> int:
@@ -180,7 +180,7 @@ class SearchAgent:
             root = initial(self.model, *self._input(go, state, retrieved))
             legal, wins = self._considered(go, state, root.value)
             root = root._replace(legal=legal.to(root.logits.device))
-            found = self._search(root, recurrent(self.model), self.config.search, generators)
+            found = self.search(root, recurrent(self.model), self.config.search, generators)
         scores = found.visits if self.config.search.num_simulations else found.prior
         moves = torch.where(wins, go.rules.num_points, self._choose(state, scores, generators))
         if self.config.resign_below is not None:
@@ -208,10 +208,10 @@ class SearchAgent:
             )
         parts = [weights_fingerprint(self.model), repr(self.config)]
         parts.append("" if self.retrieve is None else str(self.retrieve.fingerprint))
-        if self._search is not search:
-            if not hasattr(self._search, "fingerprint"):
+        if self.search is not search:
+            if not hasattr(self.search, "fingerprint"):
                 raise TypeError("the search has no fingerprint: give it that attribute, a string")
-            parts.append(str(self._search.fingerprint))
+            parts.append(str(self.search.fingerprint))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def _input(

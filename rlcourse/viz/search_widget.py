@@ -58,7 +58,7 @@ class SearchExplorer:
         )
         self.simulations = widgets.SelectionSlider(
             options=[(str(count), place) for place, count in enumerate(self._counts)],
-            value=len(self._counts) - 1,
+            value=min(len(self._counts) // 2 + 1, len(self._counts) - 1),
             description="simulations",
             style={"description_width": "90px"},
             layout=widgets.Layout(width="100%", max_width="640px"),

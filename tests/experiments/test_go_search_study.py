@@ -15,6 +15,7 @@ from rlcourse.go.plain_search import PlainSearch, backup_, expand_, puct
 from rlcourse.go.records import GameFile
 from rlcourse.go.rules import Rules
 from rlcourse.go.worlds import Nim
+from rlcourse.viz.agent_panel import ThinkingOpponent, retrieved_boards
 
 STEPS = (puct, expand_, backup_)
 CONFIG = study.Config(num_games=6, num_pairs=2, simulations=2, most_simulations=5, plies=(0, 9))
@@ -74,6 +75,27 @@ def test_a_match_and_a_memory_that_grows(world, model, tmp_path):
     assert near.share == pytest.approx(float((near.after < near.before).float().mean()))
     again = study.grow(memory, tmp_path, progress=False)
     torch.testing.assert_close(again.after, near.after)
+
+
+def test_the_player_on_the_board_thinks_with_the_search_that_it_was_given(world, model):
+    rules, _, memory = world
+    calls = []
+
+    def counted(*args):
+        calls.append(args)
+        return puct(*args)
+
+    playing = study.player(CONFIG, model, memory, counted, *STEPS[1:])
+    thinking = ThinkingOpponent(playing, go := Go(rules))
+    assert 0 <= thinking.answer(go.new(1)) <= 81
+    assert len(calls) >= CONFIG.most_simulations
+    assert len(retrieved_boards(playing, thinking.last(go_on(go)))) == 2
+
+
+def go_on(go):
+    state = go.new(1)
+    go.step_(state, torch.tensor([40]))
+    return state
 
 
 def test_the_keys_of_a_query_are_those_of_its_eight_images(world):
