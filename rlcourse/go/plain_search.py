@@ -199,9 +199,13 @@ def simulate_(
 
 def walk(tree: Tree, score: Score, ends: dict[int, float]) -> tuple[int, int, int]:
     """From the root to a move that leads to nothing yet, or to the end of a game: the last node,
-    the move there, and how many moves that were."""
+    the move there, and how many moves that were.
+
+    Raises:
+        ValueError: it comes back to a node, so that this is no tree.
+    """
     node, depth = 0, 0
-    while True:
+    while depth < len(tree.child):
         prior = tree.prior[node]
         scores = score(prior.clamp(min=0), tree.visits[node], tree.q[node], tree.value(node))
         action = int(scores.masked_fill(prior < 0, -math.inf).argmax())
@@ -210,6 +214,10 @@ def walk(tree: Tree, score: Score, ends: dict[int, float]) -> tuple[int, int, in
         if below < 0 or below in ends:
             return node, action, depth
         node = below
+    raise ValueError(
+        f"a walk took {depth} moves in a tree of {len(tree.child)} rows: a move leads back to a"
+        " node above; give each new node a row of its own"
+    )
 
 
 class PlainSearch:

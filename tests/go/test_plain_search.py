@@ -128,3 +128,14 @@ def test_bad_input_is_named():
 
     with pytest.raises(ValueError, match="rewards a move that does not end the game"):
         PlainSearch()(nim.root([3]), paid, Search(2))
+
+
+def test_a_walk_that_runs_in_circles_is_ended():
+    def uncounted(tree, parent, action, prior):
+        tree.prior[0] = prior
+        if parent >= 0:
+            tree.child[parent, action] = 0
+        return 0
+
+    with pytest.raises(ValueError, match="leads back to a node above; give each new node a row"):
+        PlainSearch(expand=uncounted)(Nim().root([5]), Nim().recurrent, Search(4))
