@@ -20,9 +20,9 @@ from rlcourse.viz.boards import Board, board_svg, row_svg
 from rlcourse.viz.neighbor_pictures import neighbor_boards
 from rlcourse.viz.widgets import still_image
 
-WIDTH = 440.0  # pixels
+WIDTH = 560.0  # pixels
 _IN_A_ROW = 4
-_VISITS = 0.62  # of the width
+_VISITS = 0.54  # of the width
 
 
 class Thought(NamedTuple):
@@ -86,8 +86,9 @@ class ThinkingOpponent:
         if not boards:
             return "<p>It retrieved nothing.</p>"
         head = (
-            f"<p>Retrieved positions, nearest first, as they lie on its board: distance above,"
-            f" the next move on it, the border in the color that won. {len(boards)} of them.</p>"
+            f"<p>{len(boards)} retrieved position{'s' * (len(boards) > 1)}, turned to lie as this"
+            " board does, nearest first: the distance above, the next move as a green point, the"
+            " border in the color that won.</p>"
         )
         rows = [boards[i : i + _IN_A_ROW] for i in range(0, len(boards), _IN_A_ROW)]
         width = WIDTH / min(_IN_A_ROW, len(boards))

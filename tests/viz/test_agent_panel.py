@@ -46,7 +46,7 @@ def test_visits_and_neighbors_stand_beside_the_board(agent):
     html = board.panel.value
     assert html.count("<img") == 2  # the visits, and one row of neighbors
     assert re.search(r"tiny, White, (played [A-C]\d|passed): 12 simulations, value [+-]0\.\d", html)
-    assert "3 of them" in html
+    assert "3 retrieved positions, turned" in html
 
 
 def test_neighbors_lie_as_the_database_found_them(agent):
@@ -102,7 +102,7 @@ def test_nothing_found_and_neighbors_that_are_absent(agent):
             return Retrieved(found.input, ids, found.symmetry, found.distances)
 
     _, board = played(SearchAgent(agent.model, Absent(), agent.config), TINY, 4)
-    assert "1 of them" in board.panel.value
+    assert "1 retrieved position, turned" in board.panel.value
     _, board = played(SearchAgent(agent.model, lambda go, state: None, agent.config), TINY, 4)
     assert "It retrieved nothing." in board.panel.value
 
