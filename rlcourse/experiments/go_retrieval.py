@@ -54,4 +54,5 @@ def _drawn(curves: Mapping[str, Curve], reference: Mapping[str, Curve]) -> Figur
     draw_training(left, curves, names, reference=reference)
     draw_fractions(right, curves, retrieve, reference=reference)
     left.legend()
+    left.set_title("Test games")
     return figure

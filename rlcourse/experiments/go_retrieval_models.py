@@ -15,11 +15,11 @@ import tyro
 
 from rlcourse.experiments import go_retrieval
 from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
-from rlcourse.experiments.go_retrieval_study import config_of, finish
+from rlcourse.experiments.go_retrieval_study import config_of, finish, is_finished, place_of
 from rlcourse.experiments.go_retrieval_variants import variant_of
 from rlcourse.go import shipped
 from rlcourse.go.saved_model import save_model
-from rlcourse.run.record import Record
+from rlcourse.run.record import Record, load_config
 
 MAX_BYTES = 700_000  # of each
 _SEED = 0
@@ -66,30 +66,27 @@ def make(
     there = (config.folder / "config.json").exists()
     study = config_of(config.folder) if there else go_retrieval.PRESETS[config.preset]
     Record(config.folder, study)
-    data = prepare(study.data, shared_folder(config.folder), progress, device=device)
     names = {"baseline": "baseline", "retrieval": config.retrieval}
-    for name in names.values():
-        finish(study, _SEED, name, config.folder, data, device, progress)
+    places = {name: place_of(config.folder, _SEED, name) for name in names.values()}
+    if not all(is_finished(study, place, name) for name, place in places.items()):
+        data = prepare(study.data, shared_folder(config.folder), progress, device=device)
+        for name in places:
+            finish(study, _SEED, name, config.folder, data, device, progress)
     made = {}
     for label, name in names.items():
         network = go_retrieval.model_of(config.folder, _SEED, name)
         path = config.out / shipped.model_path(label).name
-        save_model(path, network, _about(study, name, data))
+        save_model(path, network, _about(study, name, places[name]))
         if (size := path.stat().st_size) > MAX_BYTES:
             raise ValueError(f"{path} has {size:,} bytes, more than {MAX_BYTES:,}: train less wide")
         made[label] = path
     return made
 
 
-def _about(study: go_retrieval.Config, name: str, data: go_retrieval.Data) -> dict[str, Any]:
-    return {
-        "variant": name,
-        "mode": variant_of(name).mode,
-        "steps": study.num_steps,
-        "seed": study.seed + _SEED,
-        "games": data.games,
-        "keys": data.keys.fingerprint,
-    }
+def _about(study: go_retrieval.Config, name: str, place: Path) -> dict[str, Any]:
+    trained = load_config(place)  # games may have been added since
+    kept = {key: trained[key] for key in ("variant", "seed", "games", "keys")}
+    return kept | {"mode": variant_of(name).mode, "steps": study.num_steps}
 
 
 def main() -> None:

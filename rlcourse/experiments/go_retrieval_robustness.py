@@ -70,5 +70,5 @@ def _drawn(curves: Mapping[str, Curve], reference: Mapping[str, Curve]) -> Figur
     ax.set_xticks(np.arange(len(names)), [LABELS[name] for name in names])
     ax.set_ylabel("gain (percentage points)")
     ax.set_title("Over the baseline")
-    ax.legend()
+    figure.legend(loc="outside right center")
     return figure

@@ -71,4 +71,5 @@ def _drawn(curves: Mapping[str, Curve], reference: Mapping[str, Curve]) -> Figur
     right.set(xlabel="width of the network", ylabel="gain (percentage points)")
     right.set_title("Over the baseline of the same width")
     left.legend()
+    left.set_title("Test games")
     return figure

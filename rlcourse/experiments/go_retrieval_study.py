@@ -343,6 +343,7 @@ def _train(
         return {f"test_{metric}": found[metric] for metric in ("accuracy", "value_error")}
 
     about = {"variant": name, "seed": config.seed + number, "data": data.fingerprint}
+    about |= {"games": data.games, "keys": data.keys.fingerprint}
     about |= {"model": asdict(config.model(name)), "learner": asdict(learner.config)}
     done = train.train(
         learner,

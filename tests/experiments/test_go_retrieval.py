@@ -14,6 +14,7 @@ from rlcourse.experiments import (
     go_retrieval_models,
     go_retrieval_robustness,
     go_retrieval_sizes,
+    reference,
 )
 from rlcourse.experiments import go_retrieval_results as results
 from rlcourse.experiments import go_retrieval_study as study
@@ -382,8 +383,8 @@ def test_what_makes_robust_is_drawn_with_what_is_given(tmp_path):
         go_retrieval_robustness.plot(folder, curves),
         go_retrieval_robustness.plot_shipped(curves),
     ):
-        (ax,) = figure.axes
-        assert [label.get_text() for label in ax.get_legend().get_texts()] == [
+        assert len(figure.axes) == 1
+        assert [label.get_text() for label in figure.legends[0].get_texts()] == [
             "retrieved neighbors",
             "random neighbors",
             "no neighbors",
@@ -398,7 +399,8 @@ def test_the_studies_share_their_data():
     assert folder(Path("runs/a/laptop")) == folder(Path("runs/b/laptop"))
 
 
-def test_models_to_ship(whole, tmp_path):
+def test_models_to_ship(whole, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(go_retrieval_models, "prepare", lambda *_: pytest.fail("prepared again"))
     config = go_retrieval_models.Config(retrieval="n2", folder=whole, out=tmp_path)
     made = go_retrieval_models.make(config, progress=False)
     assert {label: path.name for label, path in made.items()} == {
@@ -407,9 +409,20 @@ def test_models_to_ship(whole, tmp_path):
     }
     about = read_about(made["retrieval"])
     assert (about["variant"], about["mode"], about["steps"]) == ("n2", "retrieved", 4)
+    assert (about["games"], about["keys"]) == (data.games, data.keys.fingerprint)
     shipped, trained = load_model(made["retrieval"]), go_retrieval.model_of(whole, 0, "n2")
     for a, b in zip(shipped.parameters(), trained.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-7, rtol=1e-3)
+
+
+def test_models_that_are_not_trained_yet_are_trained_first(home, data, tmp_path, monkeypatch):
+    few = {"smoke": replace(SMALL, variants=("n2", "baseline", "n3"), num_steps=2)}
+    monkeypatch.setattr(go_retrieval, "PRESETS", few)
+    folder = home / "go_retrieval" / "models"
+    config = go_retrieval_models.Config("n2", "smoke", folder, tmp_path)
+    assert set(go_retrieval_models.make(config, progress=False)) == {"baseline", "retrieval"}
+    assert study.is_finished(few["smoke"], study.place_of(folder, 0, "n2"), "n2")
+    assert not study.place_of(folder, 0, "n3").exists()
 
 
 def test_models_that_cannot_be_shipped(whole, tmp_path, monkeypatch):
