@@ -80,6 +80,7 @@ PRESETS = {
     "laptop": Config(),
     "paper": Config(  # the sizes are ours, but for the opponent and the simulations
         trained="runs/go_retrieval/paper",
+        index="IVF65536,Flat",
         opponent="gtp:pachi -t =400000 --nodcnn",
         simulations=(0, 50, 200, 400),
         main=200,
@@ -115,7 +116,8 @@ def run(
     Record(folder, config)
     try:
         if config.trained:
-            world = trained_world(Path(config.trained), progress)
+            place = folder / "world" / "index"
+            world = trained_world(Path(config.trained), place, config.index, progress)
         else:
             world = small_world(folder / "world")
         for number in range(config.num_seeds):

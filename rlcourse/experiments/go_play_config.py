@@ -13,6 +13,8 @@ class Config:
 
     Attributes:
         trained: folder of a run of `go_retrieval`; "": untrained models on a small board.
+        index: of the database of trained models. Lists of keys can forget games; the codes that
+            these models were trained with cannot.
         opponent: of all agents, see `go_play_world.SPECS`.
         variants: of the agents, "baseline" and "n" with a number of neighbors.
         retrieval: the variant that is compared with the baseline.
@@ -28,6 +30,7 @@ class Config:
     """
 
     trained: str = "runs/go_retrieval/laptop"
+    index: str = "IVF1024,Flat"
     opponent: str = "gnugo:1"
     variants: tuple[str, ...] = (BASELINE, "n2", "n4", "n10")
     retrieval: str = "n4"

@@ -5,8 +5,10 @@ the experiment in seconds, untrained models that retrieve from random games on a
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +25,7 @@ from rlcourse.go.agent import SearchAgent, game_generator
 from rlcourse.go.batch_match import BatchContestant, play_wave
 from rlcourse.go.board import Go, Ongoing, State
 from rlcourse.go.database import Database
+from rlcourse.go.database_config import EXACT
 from rlcourse.go.database_config import Config as DatabaseConfig
 from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.gtp import EngineError, gnu_go_command
@@ -35,7 +38,10 @@ from rlcourse.go.retrieve import FromDatabase
 from rlcourse.go.rules import Rules
 from rlcourse.go.symmetry import NUM_SYMMETRIES
 
-SPECS = "random, baseline:SIMULATIONS, gnugo:LEVEL (1 to 10), gtp:COMMAND"
+SPECS = (
+    "random, baseline:SIMULATIONS, gnugo:LEVEL or gnugo:LEVEL:SHARE (levels 1 to 10, a share of"
+    " random moves such as 0.1), gtp:COMMAND"
+)
 BASELINE = "baseline"
 _SMALL = Rules(5, 0.5)
 
@@ -75,6 +81,31 @@ class RandomMoves:
             generator = game_generator(self.seed, game.number, len(game.moves))
             drawn.append(int(torch.multinomial(places, 1, generator=generator)))
         return torch.tensor(drawn)
+
+
+class Careless(EnginePool):
+    """Engines of which a share of the moves is drawn at random, which makes them weaker."""
+
+    careless: RandomMoves
+    share = 0.0
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the command, the share and the seed."""
+        return f"{super().fingerprint} {self.share} {self.careless.fingerprint}"
+
+    def moves(self, go: Go, state: State, games: Sequence[Ongoing]) -> Int[Tensor, " B"]:
+        """Where chance has it a random move, else the engine's."""
+        draws = [game_generator(self.careless.seed + 1, g.number, len(g.moves)) for g in games]
+        random = torch.tensor(
+            [float(torch.rand((), generator=draw)) < self.share for draw in draws]
+        )
+        moves = torch.empty(len(games), dtype=torch.int64)
+        for ask, rows in ((self.careless.moves, random), (super().moves, ~random)):
+            if bool(rows.any()):
+                some = state.select(rows.to(go.device))
+                moves[rows] = ask(go, some, [g for g, row in zip(games, rows, strict=True) if row])
+        return moves
 
 
 def num_neighbors(variant: str) -> int:
@@ -146,7 +177,8 @@ def opponent(
 
     Args:
         spec: "random": legal moves; "baseline:SIMULATIONS": the baseline's model of seed 0;
-            "gnugo:LEVEL", or "gtp:COMMAND" for any other engine.
+            "gnugo:LEVEL", "gnugo:LEVEL:SHARE" with a share of random moves; or "gtp:COMMAND" for
+            any other engine.
         world: see `World`.
         num_parallel: games at once.
         seed: of random moves.
@@ -162,14 +194,15 @@ def opponent(
     elif kind == BASELINE:
         yield make_agent(world, 0, BASELINE, int(rest), device=device)
     else:
+        level, _, share = rest.partition(":")
         known = kind == "gnugo"
-        name = f"GNU Go, level {rest}" if known else None
+        name = f"GNU Go, level {level}" + f", {share} of its moves random" * bool(share)
         try:
-            command = gnu_go_command(int(rest), world.rules) if known else rest
+            command = gnu_go_command(int(level), world.rules) if known else rest
             # As many engines think at once as there are cores, so that the model gets its share.
-            pool = EnginePool(
-                command, world.rules, num_parallel, name=name, num_threads=os.cpu_count()
-            )
+            parts = {"name": name if known else None, "num_threads": os.cpu_count()}
+            pool = Careless(command, world.rules, num_parallel, **parts)
+            pool.careless, pool.share = RandomMoves(seed), float(share or 0) if known else 0.0
         except EngineError as error:
             raise ValueError(f"opponent {spec!r}: {error}") from error
         with pool:
@@ -179,13 +212,14 @@ def opponent(
 def check_opponent(spec: str) -> None:
     """Raises ValueError for a name that nobody has."""
     kind, _, rest = spec.partition(":")
-    known = (
-        spec == "random"
-        or (kind == BASELINE and rest.isdecimal())
-        or (kind == "gnugo" and rest.isdecimal() and 1 <= int(rest) <= 10)
-        or (kind == "gtp" and bool(rest.strip()))
-    )
-    if not known:
+    level, colon, share = rest.partition(":")
+    is_level = level.isdecimal() and 1 <= int(level) <= 10
+    known = {
+        BASELINE: rest.isdecimal(),
+        "gnugo": is_level and (not colon or bool(re.fullmatch(r"0\.\d+", share))),
+        "gtp": bool(rest.strip()),
+    }
+    if spec != "random" and not known.get(kind, False):
         raise ValueError(f"no opponent is called {spec!r}; there are: {SPECS}")
 
 
@@ -215,8 +249,14 @@ def _untrained(seed: int, variant: str) -> RetrievalModel:
     return RetrievalModel(sizes, generator).eval()
 
 
-def trained_world(folder: Path, progress: bool = True) -> World:
-    """The models of a run of `go_retrieval`, and the database that they were trained with.
+def trained_world(folder: Path, place: Path, index: str, progress: bool = True) -> World:
+    """The models of a run of `go_retrieval`, and a database of the games that it stored.
+
+    Args:
+        folder: of the run.
+        place: receives the index.
+        index: of the database, a factory of FAISS; where the run compares all keys, so does it.
+        progress: draw bars.
 
     Raises:
         FileNotFoundError: there is no such run.
@@ -230,4 +270,19 @@ def trained_world(folder: Path, progress: bool = True) -> World:
     settings = go_retrieval_study.config_of(folder).data
     data = prepare(settings, shared_folder(folder), progress)
     model_of = lru_cache(maxsize=16)(partial(go_retrieval_study.model_of, folder))
-    return World(data.database(progress=progress), data.test_ids, model_of)
+    database = in_lists(data.database(progress=progress), place, index, progress)
+    return World(database, data.test_ids, model_of)
+
+
+def in_lists(database: Database, place: Path, index: str, progress: bool = True) -> Database:
+    """A database of the same positions with another index; built in `place` if need be."""
+    if database.config.index == EXACT:
+        return database
+    settings = replace(database.config, index=index, rerank=0)
+    parts = (database.positions, database.keys, database.shards, settings)
+    found = Database(place, *parts)
+    try:
+        found.load(progress)
+    except FileNotFoundError:
+        found.build(progress)
+    return found

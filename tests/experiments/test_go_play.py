@@ -22,11 +22,13 @@ from rlcourse.experiments.go_play_config import Pairing
 from rlcourse.go import model
 from rlcourse.go.agent import SearchAgent
 from rlcourse.go.board import Go, Ongoing
+from rlcourse.go.database_config import Config
 from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.records import Game
 from rlcourse.go.rules import Rules
 from rlcourse.run.record import Record
 from rlcourse.viz.style import PALETTE
+from tests.go.databases import World
 
 SMALL = replace(go_play.PRESETS["smoke"], variants=("baseline", "n2"), retrieval="n2", num_seeds=1)
 FAKE = Path(__file__).parents[1] / "go" / "fake_engine.py"
@@ -55,6 +57,8 @@ def whole(tmp_path_factory):
         ({"main": 7}, r"main must be one of \(0, 2\), got 7"),
         ({"seed": -3}, "seed must not be negative, got -3"),
         ({"opponent": "gnugo:11"}, "no opponent is called 'gnugo:11'; there are: random"),
+        ({"opponent": "gnugo:1:1.5"}, "no opponent is called 'gnugo:1:1.5'"),
+        ({"opponent": "gnugo:1:"}, "no opponent is called 'gnugo:1:'"),
         ({"opponent": "gtp: "}, "no opponent is called 'gtp: '"),
         ({"opponent": "baseline"}, "no opponent is called 'baseline'"),
     ],
@@ -233,6 +237,44 @@ def test_opponents_are_found_by_name(whole):
         missing.__enter__()
 
 
+def test_careless_engines_play_some_random_moves(monkeypatch):
+    asked = []
+
+    def passes(self, go, state, games):
+        asked.extend(game.number for game in games)
+        assert state.num_boards == len(games)
+        return torch.full((len(games),), 25)
+
+    monkeypatch.setattr(EnginePool, "moves", passes)
+    pool, go = go_play_world.Careless.__new__(go_play_world.Careless), Go(Rules(5))
+    pool.careless, pool.share = go_play_world.RandomMoves(3), 0.25
+    games = [Ongoing(number, number, []) for number in range(200)]
+    moves = pool.moves(go, go.new(200), games)
+    engine = set(asked)
+    assert 0.15 < 1 - len(engine) / 200 < 0.35
+    assert {number for number in range(200) if int(moves[number]) == 25} == engine
+    part = pool.moves(go, go.new(9), games[50:59])
+    assert torch.equal(part, moves[50:59])  # of the game alone
+    pool.share = 0.0
+    assert pool.moves(go, go.new(200), games).tolist() == [25] * 200
+
+
+def test_a_database_with_another_index_holds_the_same(tmp_path):
+    """Codes that are refined cannot forget; lists can."""
+    world = World(tmp_path, Config("IVF4,PQ4x4fs,Refine(SQ8)", nprobe=4, rerank=4), num_games=60)
+    coded = world.built()
+    with pytest.raises(ValueError, match="cannot forget keys"):
+        coded.remove_source(0)
+    found = go_play_world.in_lists(coded, tmp_path / "lists", "IVF4,Flat", progress=False)
+    assert found.held().tolist() == coded.held().tolist()
+    assert (found.config.nprobe, found.config.rerank) == (4, 0)
+    again = go_play_world.in_lists(coded, tmp_path / "lists", "IVF4,Flat", progress=False)
+    assert again.fingerprint == found.fingerprint
+    assert found.remove_source(0) == len(coded)
+    exact = go_play_world.small_world(tmp_path / "small").database
+    assert go_play_world.in_lists(exact, tmp_path / "no", "IVF4,Flat", progress=False) is exact
+
+
 def test_models_that_were_not_trained_are_asked_for(tmp_path):
     wanted = replace(SMALL, trained=str(tmp_path / "none"))
     with pytest.raises(FileNotFoundError, match="train them with `python -m rlcourse run go_retr"):
@@ -262,7 +304,7 @@ def test_trained_models_come_with_the_database_of_their_run(whole, tmp_path, mon
     Record(folder, study)
     monkeypatch.setattr(go_play_world, "prepare", prepare)
     monkeypatch.setattr(go_retrieval_study, "model_of", model_of)
-    world = go_play_world.trained_world(folder, progress=False)
+    world = go_play_world.trained_world(folder, tmp_path / "index", "IVF4,Flat", False)
     assert world.database is small.database
     found = [world.model_of(1, "n2") for _ in range(2)]
     assert found[0] is found[1]
