@@ -568,10 +568,10 @@ search_pictures.distances(near.before, near.after, ("as it was", "with the games
 # How to read it: the share of positions whose nearest stored one is at most so far; further left is
 # nearer.
 #
-# <details><summary>Explanation</summary>The lines nearly coincide. A few games more are little:
-# games of Go part ways after a few moves, and these begin with random stones. If the added games
-# were like all others, they would be nearest as often as they are stored. Compare the two
-# percentages: what is above is because the same players come to similar positions.</details>
+# <details><summary>Explanation</summary>The lines nearly coincide. Games of Go part ways after a few
+# moves, these begin with random stones, and two dozen games are a drop in this memory. If they were
+# like all others, one of them would be the nearest just as often as they make up of the memory:
+# compare the two numbers. The paper added several hundred thousand positions.</details>
 #
 # Nearer neighbors, better play? In the shipped run all games of a seed were added, and the agent
 # played another match, on openings that none of them had:
