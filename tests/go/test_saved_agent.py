@@ -205,3 +205,15 @@ def test_bad_settings_are_refused(world):
     ):
         with pytest.raises(ValueError, match=words):
             AgentFiles(model, **wrong)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_an_agent_on_a_gpu_finds_the_same_neighbors(world):
+    go = Go(TINY)
+    here = load_agent(world / "agent", TINY, progress=False).act(go, go.new(2))
+    agent = load_agent(world / "agent", TINY, "cuda", progress=False)
+    assert {weight.device.type for weight in agent.model.parameters()} == {"cuda"}
+    there = agent.act(go, go.new(2))
+    assert torch.equal(there.neighbors, here.neighbors)
+    torch.testing.assert_close(there.value, here.value, atol=0.05, rtol=0.0)
