@@ -68,7 +68,7 @@ class Config:
     unroll_weight: float = 0.25
     dropout: float = 0.1
     randomization: float = 0.1
-    regularization: float = 0.1
+    regularization: float = 0.01
     evaluate_every: int = 100
     num_evaluated: int = 2_000
     num_seeds: int = 3
