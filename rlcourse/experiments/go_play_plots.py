@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from rlcourse.experiments.go_play_result import reference_curves
 from rlcourse.experiments.reference import Curve
@@ -54,23 +55,26 @@ def plot_shipped(curves: Curves, part: str = "play") -> Figure:
 def _draw_play(curves: Curves, reference: Curves | None) -> Figure:
     figure = Figure(figsize=SIZES["wide"], layout="constrained")
     left, middle, right = figure.subplots(1, 3, sharey=True)
-    for ax, names, prefix in (
-        (left, ("baseline", "retrieval"), ""),
-        (middle, ("neighbors",), ""),
-        (right, ("baseline", "retrieval", "neighbors"), "operations/"),
-    ):
-        for name in names:
-            label = prefix + name
-            places = _places(ax, curves[label], categories=not prefix)
-            _points(ax, places, curves[label], name, line=prefix + name != "operations/neighbors")
-            if reference:
-                _dashes(ax, _places(ax, reference[label], not prefix), reference[label])
-    left.set(xlabel="simulations a move (0: the policy alone)", ylabel="games won (%)")
+    for name, shift in (("baseline", -0.05), ("retrieval", 0.05)):
+        _categories(left, curves[name], name, shift, reference and reference[name])
+    _categories(middle, curves["neighbors"], "neighbors", 0.0, reference and reference["neighbors"])
+    for name in ("baseline", "retrieval", "neighbors"):
+        label = f"operations/{name}"
+        _points(right, curves[label].x, curves[label], name, line=name != "neighbors")
+        if reference:
+            _dashes(right, reference[label].x, reference[label])
+    of_neighbors = curves["operations/neighbors"]
+    for k, x, y in zip(curves["neighbors"].x, of_neighbors.x, of_neighbors.mean, strict=True):
+        right.annotate(f"N={k:g}", (x, 100 * y), (3, 3), textcoords="offset points", fontsize=7.5)
+    left.set(xlabel="simulations a move (0: policy alone)", ylabel="games won (%)")
     left.set_title("More search")
     left.legend()
     middle.set(xlabel="neighbors")
     middle.set_title("More neighbors")
     right.set(xlabel="operations a move ($10^6$)", xscale="log")
+    right.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    right.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    right.xaxis.set_minor_formatter(NullFormatter())
     right.set_title("At equal compute")
     return figure
 
@@ -78,13 +82,13 @@ def _draw_play(curves: Curves, reference: Curves | None) -> Figure:
 def _draw_growth(curves: Curves, reference: Curves | None) -> Figure:
     figure = Figure(figsize=SIZES["wide"], layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-    for name in ("test_before", "play_before", "play_after"):
+    for name, shift in (("test_before", -0.4), ("play_before", 0.0), ("play_after", 0.4)):
         curve = curves[f"ply/{name}"]
         there = np.isfinite(curve.mean)
-        _points(left, curve.x[there], _part(curve, there), name, scale=1.0)
+        _points(left, curve.x[there] + shift, _part(curve, there), name, scale=1.0)
         if reference:
             _dashes(left, reference[f"ply/{name}"].x, reference[f"ply/{name}"], scale=1.0)
-    left.set(xlabel="moves played", ylabel="squared distance")
+    left.set(xlabel="moves played", ylabel="squared distance of keys")
     left.set_title("How far the nearest stored position is")
     left.set_ylim(bottom=0)
     left.legend()
@@ -100,13 +104,13 @@ def _draw_growth(curves: Curves, reference: Curves | None) -> Figure:
     return figure
 
 
-def _places(ax: Axes, curve: Curve, categories: bool) -> np.ndarray:
-    """Where the points stand: one beside the other, or at their numbers."""
-    if not categories:
-        return curve.x
+def _categories(ax: Axes, curve: Curve, name: str, shift: float, reference: Curve | None) -> None:
+    """Points one beside the other, whatever their numbers are."""
     places = np.arange(len(curve.x))
     ax.set_xticks(places, [f"{x:g}" for x in curve.x])
-    return places
+    _points(ax, places + shift, curve, name)
+    if reference:
+        _dashes(ax, np.interp(reference.x, curve.x, places), reference)
 
 
 def _points(
