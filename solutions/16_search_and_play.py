@@ -286,7 +286,7 @@ search_pictures.tree_picture(forest.trees[0], ["1", "2", "3"])
 history = torch.stack([stage.visits for stage in stages[1:]])
 counts = [stage.num_simulations for stage in stages[1:]]
 names = ["take 1", "take 2", "take 3"]
-search_pictures.visits_over_simulations(counts, history, names, "Five matches")
+search_pictures.visits_over_simulations(counts, history, names, "A pile of five")
 
 # %% [markdown]
 # <details><summary>Explanation</summary>Take one, and leave four: whatever the opponent takes, you
@@ -381,10 +381,12 @@ watched = go_search_study.watch(config, games, model, memory, *steps)
 SearchExplorer(watched)
 
 # %% [markdown]
-# <details><summary>Explanation</summary>The first visit goes to the policy's favorite: all moves
-# have the same value then, and the prior decides. Look for turns where the policy is undecided:
-# where it gives one move 80%, the search seldom disagrees. The value of the position is a mean over
-# all walks, bad moves included, so it is often a little below the Q of the best move.</details>
+# <details><summary>Explanation</summary>The first visit goes to the policy's favorite: all moves have
+# the same value then, and the prior decides. Look for turns where the policy is undecided: where it
+# gives one move 80%, the search seldom disagrees. Now read the line: how far down does it make sense?
+# The model was trained to look K moves ahead (notebook 15), and was never shown what lies further. Where a
+# line ends in senseless passes, or a clear value drifts toward 0, the search has left what it
+# knows: it believes an error of its own, and more simulations go deeper into it.</details>
 #
 # ## 4 Who is stronger?
 #
@@ -520,9 +522,10 @@ played = {name: (match.wins + match.draws / 2, match.num_games)}
 search_pictures.win_rates(played, wilson)
 
 # %% [markdown]
-# <details><summary>Explanation</summary>A few simulations already win most games: many mistakes of
-# the policy show two or three moves later. The effect is so large that a few dozen games prove it.
-# Most effects are not.</details>
+# <details><summary>Explanation</summary>A few simulations already win most games: many mistakes of the
+# policy show a move or two later. The effect is so large that a few dozen games prove it. Most effects
+# are not. And it need not grow with the number of simulations: a search is as good as what the model
+# says of the deepest nodes that it visits.</details>
 #
 # **Flip a switch**: halve the `simulations`, or set `network` to `models["retrieval"]`, which was
 # trained with neighbors and plays here without. Which of the changes can you see in so few games?
