@@ -384,9 +384,9 @@ SearchExplorer(watched)
 # <details><summary>Explanation</summary>The first visit goes to the policy's favorite: all moves have
 # the same value then, and the prior decides. Look for turns where the policy is undecided: where it
 # gives one move 80%, the search seldom disagrees. Now read the line: how far down does it make sense?
-# The model was trained to look K moves ahead (notebook 15), and was never shown what lies further. Where a
-# line ends in senseless passes, or a clear value drifts toward 0, the search has left what it
-# knows: it believes an error of its own, and more simulations go deeper into it.</details>
+# The model was trained to look K moves ahead (notebook 15), and was never shown what lies further.
+# Where a line ends in senseless passes, or a clear value drifts toward 0, the search has left what
+# it knows: it believes an error of its own, and more simulations go deeper into it.</details>
 #
 # ## 4 Who is stronger?
 #
