@@ -1,7 +1,7 @@
 """What notebook 16 runs: the learner's search on positions and in a short match, and a database
 that grows by the games of that match. The comparisons with their curves are in `go_play`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -92,20 +92,20 @@ def stages(
     score: Score,
     expand: Expand,
     backup: Backup,
-    progress: bool = False,
+    counts: Collection[int] = _COUNTS,
 ) -> list[list[Stage]]:
-    """A search of B games, looked at after 0, 1, 2, 4, 8 ... simulations; a list for each game.
+    """A search of B games, looked at after some numbers of simulations; a list for each game.
 
     Args:
         root, below: as in `mcts.search`.
         most: simulations.
         score, expand, backup: exercises of notebook 16.
-        progress: draw a bar.
+        counts: when to look; at the end in any case.
     """
     forest = plant(root, most + 1, expand, backup)
     seen: list[list[Stage]] = [[] for _ in forest.trees]
-    for number in tqdm(range(most + 1), desc="simulations", disable=not progress):
-        if number in _COUNTS or number == most:
+    for number in range(most + 1):
+        if number in counts or number == most:
             found = forest.found
             for game, own in enumerate(seen):
                 parts = (found.visits[game], found.q[game], float(found.value[game]))
@@ -137,7 +137,9 @@ def watch(
         state = _after(go, moves)
         root = initial(model, go.planes(state), retrieve(go, state).input)
         root = root._replace(legal=state.legal)
-        (own,) = stages(root, recurrent(model), config.most_simulations, score, expand, backup)
+        most = config.most_simulations
+        steps = (score, expand, backup)
+        (own,) = stages(root, recurrent(model), most, *steps, counts=range(most))
         prior = root.logits.masked_fill(~state.legal, -torch.inf).softmax(-1)[0]
         name = f"{len(moves)} moves"
         found.append(Watched(name, state.stones[0], int(state.recent[0, 0]), prior, own))

@@ -56,10 +56,12 @@ class SearchExplorer:
             options=[(one.name, place) for place, one in enumerate(positions)],
             style={"button_width": "120px"},
         )
-        self.simulations = widgets.SelectionSlider(
-            options=[(str(count), place) for place, count in enumerate(self._counts)],
-            value=min(len(self._counts) // 2 + 1, len(self._counts) - 1),
+        self.simulations = widgets.IntSlider(
+            value=len(self._counts) // 2,
+            min=0,
+            max=len(self._counts) - 1,
             description="simulations",
+            readout=False,  # the picture says it: a stage need not be one simulation
             style={"description_width": "90px"},
             layout=widgets.Layout(width="100%", max_width="640px"),
         )

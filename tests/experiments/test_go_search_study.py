@@ -54,7 +54,7 @@ def test_positions_of_test_games_are_watched(world, model):
     assert [int((one.stones != 0).sum()) for one in found][0] == 0
     for one in found:
         assert float(one.prior.sum()) == pytest.approx(1.0, abs=1e-5)
-        assert [stage.num_simulations for stage in one.stages] == [0, 1, 2, 4, 5]
+        assert [stage.num_simulations for stage in one.stages] == [0, 1, 2, 3, 4, 5]
         assert not bool(one.stages[-1].visits[:-1][one.stones != 0].any())
 
 

@@ -96,6 +96,7 @@ def watched(name: str, favorite: int = 0) -> Watched:
 
 def test_the_slider_shows_where_the_search_turns():
     explorer = SearchExplorer([watched("early"), watched("late", favorite=2)])
+    explorer.simulations.value = 2
     assert explorer.stage.num_simulations == 3
     policy, visits, line = explorer.boards
     assert policy.policy[0] == pytest.approx(0.6)
