@@ -30,9 +30,9 @@ curves = reference.load_reference("go_keys")
 go_keys.plot_shipped(curves)
 
 # %% [markdown]
-# How to read it: further right, more neighbors are looked at; higher, more of them know. Bands are
-# 95% intervals over trained networks. *Raw* compares the stones; the others compare what a layer of
-# a network makes of them.
+# How to read it: further right, more neighbors are looked at; higher, the expert's move is among
+# theirs more often. Bands, where several networks were trained, are 95% intervals over them. *Raw*
+# compares the stones; the others compare what a layer of a network makes of them (section 2).
 #
 # When you are done, you can
 #
@@ -74,19 +74,20 @@ print((keys - keys[0]).square().sum(-1).tolist())
 # <details><summary>Explanation</summary>1 and 4: a stone more counts 1, a stone of the other color
 # counts 2² = 4.</details>
 #
-# The neighbors of a query are the $k$ stored positions with the smallest distance. For 1,000 queries,
-# 40,000 keys and 64 numbers, the differences alone would be 10 GB. Multiply it out instead:
+# The neighbors of a query $q$ are the $K$ stored positions with the smallest distance (`k` in the
+# code). For 1,000 queries, 40,000 keys and 64 numbers, the differences alone would be 10 GB.
+# Multiply it out instead:
 #
 # $$|q - k|^2 = |q|^2 - 2\, q \cdot k + |k|^2 .$$
 #
 # Now one matrix product gives all pairs. That table grows with the data too, so go through the keys
-# in *blocks*, and keep only the $k$ best so far.
+# in *blocks*, and keep only the $K$ best so far.
 #
 # ### Exercise 14.nearest: Exact neighbors, block by block
 # difficulty 3 · importance 5 · 15 minutes
 #
 # In each round, join the block's distances with the best so far, and keep the best of both. Ids are
-# rows of `keys`, not of the block.
+# rows of `keys`, not of the block. In the first rounds there may be fewer than `k` to keep.
 
 
 # %%
@@ -134,17 +135,17 @@ check(nearest)
 #   came from.
 # * Concatenate `best` with the block's squares and `ids` with
 #   `torch.arange(start, start + len(part))`, expanded to `[B, block]`. `topk(..., largest=False)`
-#   gives values and places; `gather` the ids by the places. Clamp at 0 at the end: rounding can make
-#   a distance slightly negative.
+#   gives values and places, at most `min(k, best.shape[1])` of them; `gather` the ids by the
+#   places. Clamp at 0 at the end: rounding can make a distance slightly negative.
 
 # %% [markdown]
 # The first games of *train* and *retrieval* are stored, and positions of *test* games ask. The next
 # cell replays the games, ten seconds or so.
 
 # %%
-rules, games = shipped.load_games()
+_, games = shipped.load_games()
 config = go_keys.PRESETS[preset()]
-config = replace(config, num_train=config.num_stored)  # a few hundred games only
+config = replace(config, num_train=config.num_stored)  # the first games only
 folder = results_folder("go_keys", (config, shipped.fingerprint(games)))
 positions = go_keys.positions_for(config, folder)
 stored_ids, query_ids = go_keys.chosen(config, 0, positions)
@@ -167,9 +168,10 @@ neighbor_pictures.neighbor_rows(positions, query_ids, {"stones": by_stones}, pla
 # move played next, the frame has the winner's color. Colors are swapped where needed, so that the player
 # to move has the same color in a row.
 #
-# <details><summary>Explanation</summary>Often only a few. A stone that is missing costs 1, one of the
-# wrong color costs 4, and two boards that were filled independently have many of those. So an almost
-# empty board is nearer than most full ones. It has nothing to say about the query.</details>
+# <details><summary>Explanation</summary>Far fewer than the query. A stone that is missing costs 1, one
+# of the wrong color costs 4, and two boards that were filled independently have many of those. So a
+# board that is half empty is nearer than most full ones, and has little to say about the query.
+# </details>
 
 # %% [markdown]
 # ## 2 Keys that a network learns
@@ -178,7 +180,7 @@ neighbor_pictures.neighbor_rows(positions, query_ids, {"stones": by_stones}, pla
 # it it dies. And two that differ in ten stones can ask for the same move. What matters is what a
 # player would *do*. So train a network to predict the expert's move and the winner. What it computes on
 # the way, its *activations*, must hold what decides those. Freeze it, and let $g_\phi$ be the
-# activations of a layer:
+# activations of a layer, shortened to $D$ numbers as below:
 #
 # $$k = g_\phi(o), \qquad d(o, o') = |g_\phi(o) - g_\phi(o')|^2 .$$
 #
@@ -188,7 +190,7 @@ neighbor_pictures.neighbor_rows(positions, query_ids, {"stones": by_stones}, pla
 # | $g_\phi$ | `KeyNetwork` | layer and components; $\phi$ are the weights |
 # | $k$ | `keys` | `[N, D]` |
 #
-# First see that the training works: 120 steps at `laptop`, less than a minute. **Predict**:
+# First see that the training works: 120 steps at `laptop`, about half a minute. **Predict**:
 # there are 82 moves. How often is the network right after 120 batches of 256?
 
 # %%
@@ -198,10 +200,15 @@ go_key_study.train_briefly(config, training, positions, num_steps, every=num_ste
 go_key_study.plot_training(training, curves)
 
 # %% [markdown]
-# How to read it: blue is your run, dashed the shipped training to its end on all games. Guessing at
-# random is right in about 2% of the cases.
+# How to read it: blue is your run, dashed the shipped training on more games, to its end. A legal move
+# at random is right in about 2% of the cases.
 #
-# From here on you use the shipped network, which was trained for several minutes. Its layers:
+# <details><summary>Explanation</summary>The last blue point says it: many times as often as a guess. The
+# first steps bring the most; the dashed line rises more and more slowly.</details>
+#
+# From here on you use the shipped network, trained to the end. Its *tower* of residual blocks feeds
+# two *heads*, one for the move and one for the winner. Keys can come from the tower, or from what a
+# head makes of it before its last layer, *policy* and *value*:
 
 # %%
 shipped_keys = KeyNetwork.load(shipped.key_network_path())
@@ -232,11 +239,11 @@ def pca(x: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean and the main components of samples.
 
     Args:
-        x: [N, X] one sample in each row.
+        x: [N, F] one sample in each row.
         dim: D, components to keep.
 
     Returns:
-        The mean [X], and the components [D, X], the largest variance first, after `fixed_signs`.
+        The mean [F], and the components [D, F], the largest variance first, after `fixed_signs`.
     """
     ### BEGIN STUB
     # mean = ...
@@ -259,8 +266,8 @@ check(pca)
 #   first `dim` rows.
 
 # %% [markdown]
-# **Predict**: 1,200 positions, 2,592 numbers each, in the policy layer. What share of their
-# variance do 64 components hold? And for 64 components of the 81 raw numbers?
+# **Predict**: some 1,200 positions, thousands of numbers each, in the policy layer. What share of
+# their variance do 64 components hold? And 64 components of the 81 raw numbers? How many hold half?
 
 # %%
 sample = positions.batch(stored_ids[:: max(1, len(stored_ids) // 1200)])
@@ -270,15 +277,16 @@ raw_pca = go_key_study.as_pca(*pca(raw, 64), raw)
 neighbor_pictures.explained({"policy layer": policy_pca.explained, "stones": raw_pca.explained})
 
 # %% [markdown]
-# How to read it: the share of the variance that is kept, by the number of components.
+# How to read it: further right, more components are kept; the height is the share of the variance that
+# they hold.
 #
-# <details><summary>Explanation</summary>Both hold more than 90%, but 64 of 81 is most of the stones:
-# each point varies nearly for itself, and every axis counts. Of 2,592 activations a few axes hold most,
-# and 64 nearly all: what a network says about a board has far fewer dimensions than it has numbers.
-# </details>
+# <details><summary>Explanation</summary>At the right end both hold most of it. But 64 of 81 is nearly all
+# of the stones: each point varies nearly for itself, every axis counts, and half takes many of them. Of
+# thousands of activations a handful of axes hold half: what a network says about a board has far fewer
+# dimensions than it has numbers.</details>
 #
-# Now all keys: those of *your* components on the policy layer, and the stones. Forty thousand positions
-# pass through the network twice, the second time in a form that section 3 explains: about a minute.
+# Now all keys: those of *your* components on the policy layer, and the stones. Each position passes
+# through the network twice, the second time in a form that section 4 explains: about a minute.
 
 # %%
 components = {"policy": policy_pca}
@@ -300,146 +308,22 @@ for ply in (28, 36):
 # %% [markdown]
 # How to read it: as before; distances of different keys do not compare.
 #
-# <details><summary>Explanation</summary>Neighbors by learned keys have walls in the same places and are as
-# full as the query, though many single stones differ. Their next moves are the expert's more often, and
-# far from always: thousands of positions are few for a game like this.</details>
-#
-# ## 3 Eight boards in one
-#
-# Turn or mirror a board: to a player nothing has changed, to a key everything has. There
-# are eight such [symmetries](glossary.md#symmetry), numbered 0 to 7. Three ways to treat them:
-#
-# * **none**: search for the position as it lies;
-# * **canonical**: replace each position by that of its eight images which a fixed rule puts first;
-# * **all eight**: search for every image of the query, at eight times the work.
-#
-# A neighbor found with symmetry $g$ resembles the query *under* $g$. Before you compare its next
-# move with the expert's, or play it, bring it back by the *inverse* of $g$.
-#
-# ### Exercise 14.expert_among: Does one of them know the move?
-# difficulty 3 · importance 5 · 10 minutes
-#
-# `inverse(symmetry)` gives what undoes each. `transform_moves(moves, symmetry, size)` takes
-# one symmetry for each move: flatten both. Moves of −1 stay.
-
-
-# %%
-@exercise("14.expert_among")
-def expert_among(moves, symmetry, expert, size: int) -> torch.Tensor:
-    """1.0 where one of the n nearest neighbors played the expert's move, for n = 1 ... K.
-
-    Args:
-        moves: [B, K] next moves of the neighbors, nearest first, on their own boards; -1: none.
-        symmetry: [B, K] the query under this one resembles the neighbor.
-        expert: [B] the expert's moves on the queries' boards.
-        size: of the board.
-
-    Returns:
-        [B, K] floats: column n - 1 looks at the n nearest; else 0.0.
-    """
-    ### BEGIN STUB
-    # here = transform_moves(..., ..., size).view_as(moves)    # on the queries' boards
-    # same = ...                                               # [B, K]
-    ### END STUB
-    ### BEGIN SOLUTION
-    here = transform_moves(moves.flatten(), inverse(symmetry).flatten(), size).view_as(moves)
-    same = here == expert[:, None]
-    return same.int().cummax(1).values.float()
-    ### END SOLUTION
-
-
-# %%
-check(expert_among)
-
-# %% [markdown] tags=["hints"]
-# * The symmetry leads from the query to the neighbor. Which way does the move have to go? And once
-#   one neighbor knew, what is true of all later columns?
-# * `transform_moves(moves.flatten(), inverse(symmetry).flatten(), size).view_as(moves)` are the moves
-#   on the queries' boards. Compare with `expert[:, None]`, and carry a hit on to the right:
-#   `.int().cummax(1).values`.
+# <details><summary>Explanation</summary>Neighbors by learned keys have walls in the same places and are
+# about as full as the query, though many single stones differ. Two positions prove nothing about their
+# moves; the experiment counts. It will say: more often than by stones, and far from always.</details>
 
 # %% [markdown]
-# ## The experiment
-#
-# Your pieces together: keys by your components, neighbors by your search, moves brought back by your
-# function. **Predict** an order: raw or learned keys; none, canonical or all eight. The network has seen
-# each training position under random symmetries. Does that make its keys the same for all eight?
-# About a minute.
-
-# %%
-looked = {
-    (name, how): go_key_study.look(
-        positions, stored, asked, query_ids, name, how, search=nearest, agree=expert_among
-    )
-    for name in stored.keys
-    for how in ("none", "canonical", "query")
-}
-display(go_key_study.plot(looked, queries.game, curves))
-print(go_key_study.table(looked, queries.game))
-
-# %% [markdown]
-# How to read it: your lines lie near the dashed ones. Bands and intervals are 95%, from drawing
-# *games* anew: positions of one game are alike, and must not be counted as if they were not.
-# *Found* is the share of the neighbors of the eight-fold search that a cheaper one has.
-#
-# <details><summary>Explanation</summary>Learned keys know the move two to three times as often. Searching
-# all eight images helps both: in effect there are eight times as many stored positions. The
-# canonical form costs one search, and gains most of that, though it finds only a third to a half of the
-# same neighbors: which image comes first hangs on a few points, and one stone more can change it.
-# It finds others that are nearly as good. Augmentation makes a network predict well under every
-# symmetry; it does not make its activations equal, or "as it lies" would find all.</details>
-#
-# **Flip a switch**: the value layer says who wins. Set `layer = "value"`. Does it find the move less
-# often? And does the neighbor's winner agree more often?
-
-# %%
-layer = "policy"  # a switch: "value" or "policy"
-chosen = go_lookup.fit_components(network, [layer], 64, positions, stored_ids[::40], progress=False)
-other = go_lookup.store(network, chosen, positions, stored_ids[::4], progress=False)
-asked_other = go_lookup.ask(network, chosen, queries.planes)
-near = go_lookup.find(other, asked_other, layer, "none", 10, nearest)
-batch = positions.batch(near.ids[:, 0])
-same_move = batch.next_moves[:, 0] == queries.next_moves[:, 0]
-same_winner = batch.outcome == queries.outcome
-print(f"{layer}: nearest has the same move {same_move.float().mean():.1%}, winner {same_winner.float().mean():.1%}")
-
-# %% [markdown]
-# <details><summary>Answer</summary>At <code>laptop</code>, the move about half as often, 6% instead of
-# 12%, and the winner more often, 79% instead of 71%. A key answers the question that its layer was
-# trained for. (This cell looks in a quarter of the positions.)</details>
-
-# %% [markdown]
-# ## The widget
-#
-# Page through the positions that asked, and switch between stones and learned keys, here under all
-# eight symmetries. **Your tasks**: (1) Find a position where learned keys agree with the expert and
-# stones do not. What do the neighbors share? (2) Find one where both fail although the neighbors look
-# alike. (3) Go to an opening position. Why are the distances of the stones small there, and the neighbors
-# of little use?
-
-# %%
-labels = {"learned keys": "policy", "stones": "raw"}
-all_eight = {label: looked[name, "query"].found for label, name in labels.items()}
-neighbor_pictures.NeighborExplorer(positions, query_ids, all_eight)
-
-# %% [markdown]
-# <details><summary>Answers</summary>(1) Often a local fight: a stone in atari, a cut, or the last
-# points of a border, on a board that differs elsewhere. (2) Where a move depends on the whole board, such
-# as who is ahead. (3) With few stones there is little to differ in: the distance of two boards with
-# four stones each is at most 16, and says nothing.</details>
-
-# %% [markdown]
-# ## 4 Searching faster
+# ## 3 Searching faster
 #
 # Exact search compares with every key. For 50 million that is too slow, and too large. An
 # [inverted file](glossary.md#inverted-file), IVF, puts the keys into `nlist` lists, each with a center
 # found by k-means. A query compares with all centers, and then only with the keys in the `nprobe`
-# nearest lists. On average that makes
+# nearest lists. With lists of equal length that makes
 #
 # $$\text{cost} = \text{nlist} + \text{nprobe} \cdot \frac{N}{\text{nlist}}$$
 #
 # distances instead of $N$. A true neighbor in a list that is not visited is missed. The measure is
-# [recall](glossary.md#recall): of the true $k$ nearest, the share that was found.
+# [recall](glossary.md#recall): of the true $K$ nearest, the share that was found.
 #
 # ### Exercise 14.recall: What share was found?
 # difficulty 2 · importance 5 · 6 minutes
@@ -562,9 +446,136 @@ print(go_indexes.table(measured, wanted))
 # take less than half of the memory of whole keys; what they blur costs some recall, however many lists
 # are visited.</details>
 
+# %% [markdown]
+# For the paper's 50 million positions that would be, or a little less, as centers count less there:
+
 # %%
 for row in {row.kind.name: row for row in measured}.values():
     print(f"{row.kind.name:28} 50 million keys: {50e6 * row.num_bytes / 1e9:5.1f} GB")
+
+# %% [markdown]
+# ## 4 Eight boards in one
+#
+# Turn or mirror a board: to a player nothing has changed, to a key everything has. There
+# are eight such [symmetries](glossary.md#symmetry), numbered 0 to 7. Three ways to treat them:
+#
+# * **none**: search for the position as it lies;
+# * **canonical**: replace each position by that of its eight images which a fixed rule puts first;
+# * **all eight**: search for every image of the query, at eight times the work.
+#
+# A neighbor found with symmetry $g$ resembles the query *under* $g$. Before you compare its next
+# move with the expert's, or play it, bring it back by the *inverse* of $g$.
+#
+# ### Exercise 14.expert_among: Does one of them know the move?
+# difficulty 3 · importance 5 · 10 minutes
+#
+# `inverse(symmetry)` gives what undoes each. `transform_moves(moves, symmetry, size)` takes
+# one symmetry for each move: flatten both. Moves of −1 stay.
+
+
+# %%
+@exercise("14.expert_among")
+def expert_among(moves, symmetry, expert, size: int) -> torch.Tensor:
+    """1.0 where one of the n nearest neighbors played the expert's move, for n = 1 ... K.
+
+    Args:
+        moves: [B, K] next moves of the neighbors, nearest first, on their own boards; -1: none.
+        symmetry: [B, K] the query under this one resembles the neighbor.
+        expert: [B] the expert's moves on the queries' boards.
+        size: of the board.
+
+    Returns:
+        [B, K] floats: column n - 1 looks at the n nearest; else 0.0.
+    """
+    ### BEGIN STUB
+    # here = transform_moves(..., ..., size).view_as(moves)    # on the queries' boards
+    # same = ...                                               # [B, K]
+    ### END STUB
+    ### BEGIN SOLUTION
+    here = transform_moves(moves.flatten(), inverse(symmetry).flatten(), size).view_as(moves)
+    same = here == expert[:, None]
+    return same.int().cummax(1).values.float()
+    ### END SOLUTION
+
+
+# %%
+check(expert_among)
+
+# %% [markdown] tags=["hints"]
+# * The symmetry leads from the query to the neighbor. Which way does the move have to go? And once
+#   one neighbor knew, what is true of all later columns?
+# * `transform_moves(moves.flatten(), inverse(symmetry).flatten(), size).view_as(moves)` are the moves
+#   on the queries' boards. Compare with `expert[:, None]`, and carry a hit on to the right:
+#   `.int().cummax(1).values`.
+
+# %% [markdown]
+# ## The experiment
+#
+# Your pieces together: keys by your components, neighbors by your search, moves brought back by your
+# function. **Predict** an order: raw or learned keys; none, canonical or all eight. The network has seen
+# each training position under random symmetries. Does that make its keys the same for all eight?
+# About a minute.
+
+# %%
+looked = go_key_study.look_all(
+    positions, stored, asked, query_ids, search=nearest, agree=expert_among
+)  # by (keys, symmetries)
+display(go_key_study.plot(looked, queries.game, curves))
+print(go_key_study.table(looked, queries.game))
+
+# %% [markdown]
+# How to read it: your lines lie near the dashed ones. Bands and intervals are 95%, from drawing
+# *games* anew: positions of one game are alike, and must not be counted as if they were not.
+# *Found* is a recall: the share of the neighbors of the eight-fold search that a cheaper one has.
+#
+# <details><summary>Explanation</summary>Learned keys know the move far more often: compare the rows.
+# Searching all eight images helps both: in effect there are eight times as many stored positions. The
+# canonical form costs one search, and gains much of that, though *found* says that it misses many of the
+# same neighbors: which image comes first hangs on a few points, and one stone more can change it.
+# It finds others that are nearly as good. Augmentation makes a network predict well under every
+# symmetry; it does not make its activations equal, or "as it lies" would find all.</details>
+#
+# **Flip a switch**: the value layer says who wins. Run the cell, some 20 seconds, then set
+# `layer = "value"` and run it again. Does it find the move less often? And does the neighbor's winner
+# agree more often? (To be quick, it looks in a quarter of the positions.)
+
+# %%
+layer = "policy"  # a switch: "value" or "policy"
+chosen = go_lookup.fit_components(network, [layer], 64, positions, stored_ids[::40], progress=False)
+other = go_lookup.store(network, chosen, positions, stored_ids[::4])
+asked_other = go_lookup.ask(network, chosen, queries.planes)
+near = go_lookup.find(other, asked_other, layer, "none", 10, nearest)
+batch = positions.batch(near.ids[:, 0])
+same_move = batch.next_moves[:, 0] == queries.next_moves[:, 0]
+same_winner = batch.outcome == queries.outcome
+shares = [f"{same.float().mean():.1%}" for same in (same_move, same_winner)]
+print(f"{layer}: the nearest has the same move {shares[0]}, the same winner {shares[1]}")
+
+# %% [markdown]
+# <details><summary>Answer</summary>The move much less often, the winner more often. A key answers the
+# question that its layer was trained for. Look for both lines in the first picture.</details>
+
+# %% [markdown]
+# ## The widget
+#
+# Page through the positions that asked, and switch between stones and learned keys, here under all
+# eight symmetries. **Your tasks**: (1) Find a position where learned keys agree with the expert and
+# stones do not. What do the neighbors share? (2) Find one where both fail although the neighbors look
+# alike. (3) Go to an opening position. Why are the distances of the stones small there, and the neighbors
+# of little use?
+
+# %%
+labels = {"learned keys": "policy", "stones": "raw"}
+all_eight = {label: looked[name, "query"].found for label, name in labels.items()}
+explorer = neighbor_pictures.NeighborExplorer(positions, query_ids, all_eight)
+explorer.slider.value = int(looked["policy", "query"].knows[:, 4].argmax())  # one of five knows
+explorer
+
+# %% [markdown]
+# <details><summary>Answers</summary>(1) Often a local fight: a stone in atari, a cut, or the last
+# points of a border, on a board that differs elsewhere. (2) Where a move depends on the whole board, such
+# as who is ahead. (3) With few stones there is little to differ in: the distance of two boards with
+# four stones each is at most 16, and says nothing.</details>
 
 # %% [markdown]
 # ## In the paper
@@ -595,9 +606,9 @@ progress()
 #   player would do.
 # * Squared distances of all pairs are one matrix product; in blocks, memory does not grow.
 # * PCA keeps the axes of the largest variance; 64 numbers stand for thousands.
+# * An approximate index trades recall for time and memory: measure the curve, then choose.
 # * A neighbor found with a symmetry is brought back by its inverse; eight searches find more than a
 #   canonical form.
-# * An approximate index trades recall for time and memory: measure the curve, then choose.
 #
 # | what | function | file |
 # | --- | --- | --- |
@@ -606,6 +617,7 @@ progress()
 # | keys | `KeyNetwork`, `canonical_symmetry` | `rlcourse/go/keys.py` |
 # | agreement | `expert_among` | `rlcourse/go/agreement.py` |
 # | recall, indexes | `recall`, `FaissIndex` | `rlcourse/data/index.py`, `faiss_index.py` |
+# | settings | `choose_lists` is `cheapest` | `rlcourse/experiments/go_indexes.py` |
 # | all together, on disk | `Database` | `rlcourse/go/database.py` |
 
 # %% [markdown]

@@ -177,7 +177,8 @@ def plot(rows: Sequence[Measured]) -> Figure:
     left.set(xlabel="queries per second", ylabel="recall", title="How much, how fast")
     left.legend(loc="lower left")
     right.set_yticks(range(len(names)), [kind.name for kind in names])
-    right.set(xlabel="bytes for a key", title="In how much memory", xlim=(0, 700))
+    most = max(row.num_bytes for row in rows)
+    right.set(xlabel="bytes for a key", title="In how much memory", xlim=(0, 1.25 * most))
     right.invert_yaxis()
     right.grid(axis="y", visible=False)
     return figure
@@ -195,7 +196,8 @@ def plot_sweep(settings: Sequence[Setting], num_keys: int, wanted: float) -> Fig
         ax.plot(costs, recalls, marker="o", markersize=4, color=PALETTE[role], label=f"{nlist}")
     ax.axhline(wanted, color=PALETTE["muted"], linewidth=0.8, linestyle=":")
     ax.axvline(num_keys, color=PALETTE["muted"], linewidth=0.8, linestyle="--")
-    ax.annotate("exact ", (num_keys, 0.5), ha="right", color=PALETTE["muted"])
+    inside = ("data", "axes fraction")  # at any range of recalls
+    ax.annotate("exact ", (num_keys, 0.1), xycoords=inside, ha="right", color=PALETTE["muted"])
     ax.set_xscale("log")
     ax.set(xlabel="distances that a query computes", ylabel="recall of the 10 nearest")
     ax.set_title("Lists that are made, and lists that are visited")

@@ -16,10 +16,12 @@ import torch
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from rlcourse.experiments import go_keys, go_lookup
 from rlcourse.experiments.reference import Curve
 from rlcourse.go.agreement import expert_among
+from rlcourse.go.database_config import SYMMETRIES
 from rlcourse.go.neighbors import Neighbors
 from rlcourse.go.pca import PCA
 from rlcourse.go.positions import Positions
@@ -96,6 +98,25 @@ def look(
     expert = positions.batch(query_ids).next_moves[:, 0]
     knows = agree(moves, found.symmetry, expert, positions.rules.size)
     return Looked(found, knows, go_lookup.share_found(stored, asked, name, found, truth))
+
+
+def look_all(
+    positions: Positions,
+    stored: go_lookup.Stored,
+    asked: go_lookup.Asked,
+    query_ids: Int[Tensor, " B"],
+    k: int = 10,
+    *,
+    search: go_lookup.Search = nearest,
+    agree: go_keys.Agree = expert_among,
+    progress: bool = True,
+) -> dict[tuple[str, str], Looked]:
+    """`look` for each kind of key and each way to treat symmetries, by both; shows a bar."""
+    ways = [(name, how) for name in stored.keys for how in SYMMETRIES]
+    return {
+        (name, how): look(positions, stored, asked, query_ids, name, how, k, search, agree)
+        for name, how in tqdm(ways, desc="searches", disable=not progress)
+    }
 
 
 def by_games(values: Float[Tensor, "B K"], games: Int[Tensor, " B"], seed: int = 0) -> Interval:

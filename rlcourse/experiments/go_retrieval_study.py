@@ -29,6 +29,7 @@ from rlcourse.experiments.settings import check_counts, check_names
 from rlcourse.go import learn, model, train
 from rlcourse.go.batches import ABSENT, RETRIEVED, NeighborsOf, PositionSource, in_order
 from rlcourse.go.model import RetrievalModel
+from rlcourse.nets.precision import native_precision
 from rlcourse.run.checkpoint import load_checkpoint
 from rlcourse.run.files import exclusively
 from rlcourse.run.record import Metric, Record, load_config
@@ -49,6 +50,7 @@ class Config:
         learning_rate: multiplied by `decay_factor` after each share `decay_at` of the steps.
         num_unroll, unroll_weight: K, and w_k for k > 0.
         dropout, randomization, regularization: what makes a network robust; see `go.learn`.
+        precision: of the training; None: `nets.precision.native_precision` of the machine.
         evaluate_every: steps.
         num_evaluated: test positions that are looked at during a training.
         num_seeds, seed: of the trainings.
@@ -69,6 +71,7 @@ class Config:
     dropout: float = 0.1
     randomization: float = 0.1
     regularization: float = 0.01
+    precision: str | None = None
     evaluate_every: int = 100
     num_evaluated: int = 2_000
     num_seeds: int = 3
@@ -99,8 +102,8 @@ class Config:
         wide = model.scaled(self.sizes, variant.width)
         return replace(wide, num_neighbors=max(1, variant.num_neighbors))
 
-    def learner(self, name: str) -> learn.Config:
-        """How a variant learns."""
+    def learner(self, name: str, device: torch.device | str = "cpu") -> learn.Config:
+        """How a variant learns on this device."""
         off = variant_of(name).off
         rates = {rate: 0.0 if rate in off else getattr(self, rate) for rate in ROBUST}
         return learn.Config(
@@ -113,6 +116,7 @@ class Config:
             learning_rate=self.learning_rate,
             decay_steps=tuple(round(share * self.num_steps) for share in self.decay_at),
             decay_factor=self.decay_factor,
+            precision=self.precision or native_precision(torch.device(device)),
         )
 
 
@@ -310,7 +314,7 @@ def _learner(
 ) -> learn.Learner:
     first, second = (torch.Generator().manual_seed(config.seed + number) for _ in range(2))
     network = RetrievalModel(config.model(name), first, join=fuse).to(device)
-    settings = config.learner(name)
+    settings = config.learner(name, device)
     return learn.Learner(settings, network, second, losses=loss, randomize=randomize)
 
 

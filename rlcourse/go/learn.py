@@ -298,12 +298,13 @@ class Learner:
         """Goes on from what `state_dict` gave; nothing is changed when that is refused.
 
         Raises:
-            ValueError: it is of other settings than these, `compile` apart, or of another
-                architecture.
+            ValueError: it is of other settings than these, `compile` and `precision` apart, or of
+                another architecture.
         """
         there = state.get("config", {})
         here = asdict(self.config)
-        names = [name for name in here if name != "compile" and there.get(name) != here[name]]
+        machine = ("compile", "precision")  # may differ where the weights are read
+        names = [name for name in here if name not in machine and there.get(name) != here[name]]
         if names:
             said = ", ".join(f"{name}={there.get(name)!r}, not {here[name]!r}" for name in names)
             raise ValueError(

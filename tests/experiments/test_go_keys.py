@@ -112,6 +112,10 @@ def test_the_effects_of_notebook_14_are_in_the_shipped_curves():
     assert nearest["policy/query"] > 1.5 * nearest["raw/query"]
     assert nearest["raw/query"] > nearest["raw/none"]
     assert nearest["policy/query"] > nearest["policy/none"]
+    for name in ("raw", "policy"):  # the canonical form gains much of what all eight gain
+        gain = nearest[f"{name}/query"] - nearest[f"{name}/none"]
+        assert nearest[f"{name}/canonical"] - nearest[f"{name}/none"] > 0.4 * gain > 0
+    assert nearest["value/none"] < 0.75 * nearest["policy/none"]
     accuracy = curves["accuracy"]
     assert accuracy.mean[-1] > 0.4 > 0.3 > accuracy.mean[0]
 
@@ -152,17 +156,16 @@ def test_a_short_training_is_drawn_and_keys_are_looked_up(tmp_path):
         seen.append(moves.shape)
         return torch.ones(moves.shape)
 
-    looked = {
-        (name, how): go_key_study.look(
-            positions, stored, asked, query_ids, name, how, k=4, agree=agree
-        )
-        for name in ("raw", "value")
-        for how in ("none", "query")
-    }
-    assert seen == [(30, 4)] * 4  # the learner's function is what runs
+    looked = go_key_study.look_all(
+        positions, stored, asked, query_ids, k=4, agree=agree, progress=False
+    )
+    ways = [(name, how) for name in ("raw", "value") for how in ("none", "canonical", "query")]
+    assert list(looked) == ways
+    assert seen == [(30, 4)] * 6  # the learner's function is what runs
+    assert looked["raw", "query"].share == 1.0
     games = positions.games[query_ids]
     text = go_key_study.table(looked, games)
-    assert text.count("100.0%") == 4 * 4
+    assert text.count("100.0%") == 6 * 4
     figure = go_key_study.plot(looked, games, curves)
     assert [ax.get_title(loc="left") or ax.get_title() for ax in figure.axes] == [
         "as it lies",

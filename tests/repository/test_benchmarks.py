@@ -10,6 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = {
+    "go_pipeline": (
+        *("--preset", "smoke", "--batch-size", "8", "--num-updates", "2", "--rounds", "1"),
+        *("--num-games", "12", "--num-ids", "40"),
+    ),
     "index_at_scale": (
         *("--sizes", "5000", "8000", "10000", "--num-queries", "50", "--block", "4000"),
     ),

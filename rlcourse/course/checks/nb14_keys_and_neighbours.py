@@ -5,6 +5,7 @@ from torch import Tensor
 
 from rlcourse.course.checks import inputs_14 as inputs
 from rlcourse.course.checks import wrong_14 as wrong
+from rlcourse.course.checks import wrong_14_counts as wrong_counts
 from rlcourse.course.grading import Exercise
 from rlcourse.data.index import recall
 from rlcourse.experiments.go_indexes import cheapest
@@ -33,19 +34,23 @@ EXERCISES = (
         reference=nearest,
         cases=inputs.searches,
         mistakes=wrong.OF_NEAREST,
-        facts=(inputs.a_key_finds_itself, inputs.memory_stays_small),
+        facts=(
+            inputs.a_key_finds_itself,
+            inputs.distances_are_not_negative,
+            inputs.memory_stays_small,
+        ),
     ),
     Exercise(
         id="14.expert_among",
         reference=expert_among,
         cases=inputs.moves_of_neighbors,
-        mistakes=wrong.OF_AMONG,
+        mistakes=wrong_counts.OF_AMONG,
     ),
     Exercise(
         id="14.recall",
         reference=recall,
         cases=inputs.lists_of_ids,
-        mistakes=wrong.OF_RECALL,
+        mistakes=wrong_counts.OF_RECALL,
         facts=(inputs.order_does_not_matter,),
     ),
     Exercise(

@@ -1,12 +1,11 @@
-"""Plausible wrong answers to the exercises of notebook 14, by which a check names the mistake."""
+"""Plausible wrong answers to 14.pca, 14.nearest and 14.choose_lists, by which a check names the
+mistake; those to the others are in wrong_14_counts.py."""
 
 import torch
 from torch import Tensor
 
 from rlcourse.course.grading import Mistake
 from rlcourse.experiments.go_indexes import cheapest, cost
-from rlcourse.go.agreement import undone
-from rlcourse.go.neighbors import inverse
 from rlcourse.go.pca import fixed_signs
 from rlcourse.ops.neighbors import nearest
 
@@ -40,6 +39,23 @@ def pca_no_signs(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     return mean, torch.linalg.svd(x - mean, full_matrices=False).Vh[:dim]
 
 
+def pca_scaled_features(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    mean = x.mean(0)
+    v = torch.linalg.svd((x - mean) / x.std(0), full_matrices=False).Vh
+    return mean, fixed_signs(v[:dim])
+
+
+def pca_eigh(last: bool):
+    """The eigenvectors of the covariance in the order in which eigh gives them."""
+
+    def wrong(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        mean = x.mean(0)
+        v = torch.linalg.eigh((x - mean).T @ (x - mean)).eigenvectors.T
+        return mean, fixed_signs(v[-dim:] if last else v[:dim])
+
+    return wrong
+
+
 def nearest_root(queries: Tensor, keys: Tensor, k: int, block: int) -> tuple[Tensor, Tensor]:
     distances, ids = nearest(queries, keys, k, block)
     return distances.sqrt(), ids
@@ -64,6 +80,16 @@ def nearest_last_block(queries: Tensor, keys: Tensor, k: int, block: int) -> tup
     return best, ids + start
 
 
+def nearest_joined_places(
+    queries: Tensor, keys: Tensor, k: int, block: int
+) -> tuple[Tensor, Tensor]:
+    best = queries.new_zeros(len(queries), 0)
+    for part in keys.split(block):
+        best = torch.cat([best, _squares(queries, part)], 1)
+        best, order = best.topk(min(k, best.shape[1]), largest=False)
+    return best, order
+
+
 def nearest_without(term: str):
     """Distances without one of the three terms."""
 
@@ -82,68 +108,6 @@ def nearest_without(term: str):
 
 def _squares(queries: Tensor, keys: Tensor) -> Tensor:
     return (queries[:, None] - keys).square().sum(-1)
-
-
-def recall_by_place(found: Tensor, true: Tensor) -> float:
-    real = true >= 0
-    return float(((found == true) & real).sum() / real.sum())
-
-
-def recall_first(found: Tensor, true: Tensor) -> float:
-    return float((found[:, 0] == true[:, 0]).float().mean())
-
-
-def recall_padding(found: Tensor, true: Tensor) -> float:
-    return float((true[:, :, None] == found[:, None]).any(-1).float().mean())
-
-
-def precision(found: Tensor, true: Tensor) -> float:
-    real = found >= 0
-    return float(((found[:, :, None] == true[:, None]).any(-1) & real).sum() / real.sum())
-
-
-def recall_any(found: Tensor, true: Tensor) -> float:
-    hit = (true[:, :, None] == found[:, None]).any(-1) & (true >= 0)
-    return float(hit.any(-1).float().mean())
-
-
-def recall_anywhere(found: Tensor, true: Tensor) -> float:
-    real = true >= 0
-    return float((torch.isin(true, found) & real).sum() / real.sum())
-
-
-def recall_of_all_places(found: Tensor, true: Tensor) -> float:
-    hit = (true[:, :, None] == found[:, None]).any(-1) & (true >= 0)
-    return float(hit.float().mean())
-
-
-def among_with(back: str = "inverse", nearest_only: bool = False, each: bool = False):
-    """Agreement with the symmetry undone in a wrong way, or counted in a wrong way."""
-
-    def wrong(moves: Tensor, symmetry: Tensor, expert: Tensor, size: int) -> Tensor:
-        if back == "none":
-            here = moves
-        elif back == "forward":
-            here = undone(moves, inverse(symmetry), size)
-        else:
-            here = undone(moves, symmetry, size)
-        same = here == expert[:, None]
-        if nearest_only:
-            return same[:, :1].expand_as(same).float()
-        if each:
-            return same.float()
-        return same.int().cummax(-1).values.float()
-
-    return wrong
-
-
-def among_counted(moves: Tensor, symmetry: Tensor, expert: Tensor, size: int) -> Tensor:
-    return (undone(moves, symmetry, size) == expert[:, None]).float().cumsum(-1)
-
-
-def among_all(moves: Tensor, symmetry: Tensor, expert: Tensor, size: int) -> Tensor:
-    same = undone(moves, symmetry, size) == expert[:, None]
-    return same.int().cummin(-1).values.float()
 
 
 def choose_by(key):
@@ -167,6 +131,27 @@ def choose_best_recall(settings, num_keys: int, wanted: float) -> tuple[int, int
     return max(settings, key=lambda s: s[2])[:2]
 
 
+def choose_any_best(settings, num_keys: int, wanted: float) -> tuple[int, int]:
+    if max(s[2] for s in settings) < wanted:
+        return max(settings, key=lambda s: s[2])[:2]
+    return cheapest(settings, num_keys, wanted)
+
+
+def choose_cheapest_of_all_if_none(settings, num_keys: int, wanted: float) -> tuple[int, int]:
+    if max(s[2] for s in settings) < wanted:
+        return choose_cheapest_of_all(settings, num_keys, wanted)
+    return cheapest(settings, num_keys, wanted)
+
+
+def choose_closest(settings, num_keys: int, wanted: float) -> tuple[int, int]:
+    return min(settings, key=lambda s: abs(s[2] - wanted))[:2]
+
+
+def choose_strictly_above(settings, num_keys: int, wanted: float) -> tuple[int, int]:
+    above = [s for s in settings if s[2] > wanted]
+    return cheapest(above or settings, num_keys, wanted)
+
+
 def choose_none(settings, num_keys: int, wanted: float) -> tuple[int, int] | None:
     if max(s[2] for s in settings) < wanted:
         return None
@@ -187,6 +172,20 @@ OF_PCA = (
         "These are the components of the least variance: the singular values fall, so keep the"
         " first rows",
         pca_with(last=True),
+    ),
+    Mistake(
+        "These are the components of the least variance: eigh gives the smallest eigenvalue first,"
+        " so turn the order around",
+        pca_eigh(last=False),
+    ),
+    Mistake(
+        "The order is turned around: eigh gives the smallest eigenvalue first, and the largest"
+        " variance is wanted first",
+        pca_eigh(last=True),
+    ),
+    Mistake(
+        "Each feature is divided by its standard deviation: only the mean is subtracted here",
+        pca_scaled_features,
     ),
     Mistake(
         "These are left singular vectors, one number for each sample: the components are the rows"
@@ -220,6 +219,10 @@ OF_NEAREST = (
         nearest_block_places,
     ),
     Mistake(
+        "The ids are places in the joined row: `gather` the joined ids by what topk gives",
+        nearest_joined_places,
+    ),
+    Mistake(
         "Only the last block is left: join each block with the best so far before topk",
         nearest_last_block,
     ),
@@ -235,57 +238,6 @@ OF_NEAREST = (
         "The product is counted once: it is |q|^2 - 2 q k + |k|^2",
         nearest_without("two"),
     ),
-)
-
-OF_RECALL = (
-    Mistake(
-        "Place by place is too strict: a true neighbor counts wherever it is found in the row",
-        recall_by_place,
-    ),
-    Mistake("Only the first neighbor is compared: all K count", recall_first),
-    Mistake(
-        "Padding is counted: -1 among the true ids is no neighbor, leave it out",
-        recall_padding,
-    ),
-    Mistake(
-        "The shares are of all places: divide by the number of true neighbors, without padding",
-        recall_of_all_places,
-    ),
-    Mistake(
-        "This is precision, the share of what was found that is true: divide by the number of"
-        " true neighbors",
-        precision,
-    ),
-    Mistake("A row counts as soon as one neighbor is found: count the neighbors", recall_any),
-    Mistake(
-        "An id counts that was found for another query: compare row by row",
-        recall_anywhere,
-    ),
-)
-
-OF_AMONG = (
-    Mistake(
-        "The symmetry is not undone: the neighbors' moves are on their own boards",
-        among_with(back="none"),
-    ),
-    Mistake(
-        "The symmetry is applied once more: it leads from the query to the neighbor, so go back by"
-        " its inverse",
-        among_with(back="forward"),
-    ),
-    Mistake(
-        "Only the nearest neighbor is looked at in all columns: column n is for the first n + 1",
-        among_with(nearest_only=True),
-    ),
-    Mistake(
-        "Each neighbor stands alone here: column n is 1 where any of the first n + 1 knew the move",
-        among_with(each=True),
-    ),
-    Mistake(
-        "The neighbors are counted: it is 1 where any of them knew the move",
-        among_counted,
-    ),
-    Mistake("All of the first n + 1 must agree here: any of them is enough", among_all),
 )
 
 OF_CHOICE = (
@@ -308,6 +260,24 @@ OF_CHOICE = (
     Mistake(
         "Where no setting reaches the recall, return one of the highest recall",
         choose_none,
+    ),
+    Mistake(
+        "Where no setting reaches the recall, the cheapest of all is returned: take one of the"
+        " highest recall",
+        choose_cheapest_of_all_if_none,
+    ),
+    Mistake(
+        "Where no setting reaches the recall, several may have the highest: take the cheapest of"
+        " those",
+        choose_any_best,
+    ),
+    Mistake(
+        "This is the recall closest to what is wanted: take the cheapest of all that reach it",
+        choose_closest,
+    ),
+    Mistake(
+        "A setting whose recall is exactly what is wanted reaches it: compare with >=",
+        choose_strictly_above,
     ),
     Mistake("The two numbers are swapped: return nlist, nprobe", choose_swapped),
 )
