@@ -8,7 +8,7 @@ added as another source, and can be taken out again.
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,18 @@ import torch
 from tqdm.auto import tqdm
 
 from rlcourse.experiments.go_met import ROW, look_up, planes_of, read_met
+from rlcourse.go.arena import match_opening
+from rlcourse.go.board import Go
 from rlcourse.go.database import Database
 from rlcourse.go.key_shards import KeyShards
 from rlcourse.go.positions import Positions
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import Rules
+from rlcourse.go.symmetry import sources
 from rlcourse.run.files import write_whole
 
 ADDED = 1  # the source of the agent's own games
+_MOST_SEEDS = 1_000
 
 
 def games_of(folder: Path) -> list[Game]:
@@ -42,6 +46,42 @@ def numbered(matches: Iterable[list[Game]]) -> list[Game]:
         first += first % 2
         games += [game._replace(number=first + game.number) for game in match]
     return games
+
+
+def seed_of_other_openings(
+    rules: Rules, games: Sequence[Game], num_pairs: int, stones: tuple[int, int], first: int
+) -> int:
+    """The seed of a match, the first from `first` on, no opening of which leads to a position that
+    one of these games began with, or to an image of it.
+
+    Args:
+        rules: of the match.
+        games: that were played.
+        num_pairs: of the match.
+        stones: fewest and most of an opening.
+        first: seed to begin with.
+
+    Raises:
+        ValueError: a thousand seeds were tried.
+    """
+    begun = {_image(rules, game.moves[: game.opening]) for game in games}
+    for seed in range(first, first + _MOST_SEEDS):
+        openings = (match_opening(rules, seed, 2 * pair, stones) for pair in range(num_pairs))
+        if not any(_image(rules, opening) in begun for opening in openings):
+            return seed
+    raise ValueError(
+        f"of {_MOST_SEEDS} seeds none has {num_pairs} openings of {stones[0]} to {stones[1]} stones"
+        " that are new: ask for fewer pairs or more stones"
+    )
+
+
+def _image(rules: Rules, moves: Sequence[int]) -> tuple[int, ...]:
+    """The position after these moves, the same for all eight images."""
+    go = Go(rules)
+    state = go.new(1)
+    for move in moves:
+        go.step_(state, torch.tensor([move]))
+    return min(tuple(image) for image in state.stones[0][sources(rules.size)].tolist())
 
 
 def grown(database: Database, games: list[Game], folder: Path, progress: bool = True) -> Database:

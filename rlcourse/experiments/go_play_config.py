@@ -22,7 +22,7 @@ class Config:
         main: simulations of all other agents, of the direct match and of the second match.
         num_pairs: of games, in each match.
         num_parallel: games at once.
-        stones: fewest and most random ones of an opening.
+        stones: fewest and most random ones of an opening. The fewer, the more alike are games.
         num_looked_up: positions of each kind that the growing database is asked for.
         bin_width, num_bins: plies, in which distances are averaged.
         num_seeds: trainings.
@@ -31,14 +31,14 @@ class Config:
 
     trained: str = "runs/go_retrieval/laptop"
     index: str = "IVF1024,Flat"
-    opponent: str = "gnugo:1"
+    opponent: str = "gnugo:1:0.1"
     variants: tuple[str, ...] = (BASELINE, "n2", "n4", "n10")
     retrieval: str = "n4"
     simulations: tuple[int, ...] = (0, 8, 32, 64)
     main: int = 32
     num_pairs: int = 34
     num_parallel: int = 68
-    stones: tuple[int, int] = (4, 8)
+    stones: tuple[int, int] = (2, 2)
     num_looked_up: int = 1_000
     bin_width: int = 10
     num_bins: int = 8

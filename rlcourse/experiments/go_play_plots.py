@@ -61,7 +61,7 @@ def _draw_play(curves: Curves, reference: Curves | None) -> Figure:
     for name in ("baseline", "retrieval", "neighbors"):
         label = f"operations/{name}"
         _points(right, curves[label].x, curves[label], name, line=name != "neighbors")
-        if reference:
+        if reference and name != "neighbors":
             _dashes(right, reference[label].x, reference[label])
     of_neighbors = curves["operations/neighbors"]
     for k, x, y in zip(curves["neighbors"].x, of_neighbors.x, of_neighbors.mean, strict=True):

@@ -249,13 +249,20 @@ def _untrained(seed: int, variant: str) -> RetrievalModel:
     return RetrievalModel(sizes, generator).eval()
 
 
-def trained_world(folder: Path, place: Path, index: str, progress: bool = True) -> World:
+def trained_world(
+    folder: Path,
+    place: Path,
+    index: str,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+) -> World:
     """The models of a run of `go_retrieval`, and a database of the games that it stored.
 
     Args:
         folder: of the run.
         place: receives the index.
         index: of the database, a factory of FAISS; where the run compares all keys, so does it.
+        device: of the key network.
         progress: draw bars.
 
     Raises:
@@ -268,7 +275,7 @@ def trained_world(folder: Path, place: Path, index: str, progress: bool = True) 
             f" go_retrieval --out {folder}`, or name another run as `trained`"
         )
     settings = go_retrieval_study.config_of(folder).data
-    data = prepare(settings, shared_folder(folder), progress)
+    data = prepare(settings, shared_folder(folder), progress, device=device)
     model_of = lru_cache(maxsize=16)(partial(go_retrieval_study.model_of, folder))
     database = in_lists(data.database(progress=progress), place, index, progress)
     return World(database, data.test_ids, model_of)

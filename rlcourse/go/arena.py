@@ -219,6 +219,20 @@ def play_match(
         return record.match(num_pairs)
 
 
+def match_opening(rules: Rules, seed: int, number: int, stones: tuple[int, int]) -> list[int]:
+    """The random moves at the start of a match's game, the same for both games of a pair.
+
+    Args:
+        rules: of the match.
+        seed: of the match.
+        number: of the game.
+        stones: fewest and most.
+    """
+    # `generate` has those below 1 << 32, `selfplay` has even factors. Not << 32: Python's
+    # generator begins alike for some seeds of one word and of two, 2 and (1 << 32) + 2 for one.
+    return random_opening(rules, ((2 * seed + 1) << 64) + number // 2, *stones)
+
+
 class Named(Protocol):
     """What a record says of a player, beside the fingerprint if there is one."""
 
@@ -290,10 +304,7 @@ class MatchRecord:
 
     def opening(self, number: int) -> list[int]:
         """The random moves at the start of a game, the same for both games of a pair."""
-        # `generate` has those below 1 << 32, `selfplay` has even factors. Not << 32: Python's
-        # generator begins alike for some seeds of one word and of two, 2 and (1 << 32) + 2 for one.
-        which = ((2 * self._seed + 1) << 64) + number // 2
-        return random_opening(self._rules, which, *self._stones)
+        return match_opening(self._rules, self._seed, number, self._stones)
 
     def save(self, game: Game) -> None:
         """Writes a game that has ended."""

@@ -21,11 +21,13 @@ from rlcourse.experiments.go_met import ROW
 from rlcourse.experiments.go_play_config import Pairing
 from rlcourse.go import model
 from rlcourse.go.agent import SearchAgent
+from rlcourse.go.arena import match_opening
 from rlcourse.go.board import Go, Ongoing
 from rlcourse.go.database_config import Config
 from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.records import Game
 from rlcourse.go.rules import Rules
+from rlcourse.go.symmetry import destinations
 from rlcourse.run.record import Record
 from rlcourse.viz.style import PALETTE
 from tests.go.databases import World
@@ -109,14 +111,13 @@ def test_every_game_is_kept(whole):
         assert len(list(folder.glob("*.sgf"))) == len(go_growth.games_of(folder)) == 4
     names = [pairing.name for pairing in SMALL.matches()]
     assert names == ["baseline_0", "n2_0", "baseline_2", "n2_2", "n2_2_against_baseline"]
-    openings = {
-        tuple(game.moves[: game.opening])
-        for name in ("baseline_0", "n2_2")
-        for game in go_growth.games_of(whole / "seed_0" / name)
-    }
-    assert len(openings) == 2  # of two pairs, the same for all agents
-    later = go_growth.games_of(whole / "seed_0" / "growth" / "after")
-    assert openings.isdisjoint(tuple(game.moves[: game.opening]) for game in later)
+    rules, openings = Rules(5), []
+    for name in ("baseline_0", "n2_2", "growth/before", "growth/after"):
+        games = go_growth.games_of(whole / "seed_0" / name)
+        openings.append({go_growth._image(rules, game.moves[: game.opening]) for game in games})
+    assert openings[0] == openings[1]  # the same for all agents
+    assert openings[2] == openings[3]
+    assert openings[0].isdisjoint(openings[2])
 
 
 def test_the_database_grows_and_shrinks_back(whole):
@@ -183,6 +184,21 @@ def test_games_of_several_matches_get_numbers_of_their_own():
     numbered = go_growth.numbered([one, one[:2], one])
     assert [game.number for game in numbered] == [0, 1, 2, 4, 5, 6, 7, 8]
     assert [game.moves[0] for game in numbered] == [1, 2, 3, 1, 2, 1, 2, 3]
+
+
+def test_the_second_match_has_openings_of_its_own():
+    rules, stones = Rules(5), (1, 2)
+    every = [match_opening(rules, seed, 0, stones) for seed in range(9)]
+    turned = [[int(destinations(5)[3, move]) for move in moves] for moves in every[:4]]
+    games = [Game(0, (*moves, 25), 0.5, opening=len(moves)) for moves in turned]
+    seed = go_growth.seed_of_other_openings(rules, games, 1, stones, 0)
+    image = go_growth._image
+    assert seed >= 4  # the images of the first four are refused
+    assert image(rules, every[0]) == image(rules, turned[0]) != image(rules, every[seed])
+    assert all(image(rules, every[i]) in {image(rules, t) for t in turned} for i in range(seed))
+    corner = [Game(0, (5,), 0.5, opening=1)]  # all four inner points are images of it
+    with pytest.raises(ValueError, match="of 1000 seeds none has 1 openings of 1 to 1 stones"):
+        go_growth.seed_of_other_openings(Rules(4), corner, 1, (1, 1), 0)
 
 
 def test_the_cost_of_a_move_is_that_of_the_model_and_of_the_keys():
@@ -292,8 +308,8 @@ def test_trained_models_come_with_the_database_of_their_run(whole, tmp_path, mon
         def database(self, progress):
             return small.database
 
-    def prepare(settings, folder, progress):
-        asked.append((settings, folder))
+    def prepare(settings, folder, progress, *, device):
+        asked.append((settings, folder, device))
         return Data()
 
     def model_of(folder, number, name):
@@ -304,11 +320,12 @@ def test_trained_models_come_with_the_database_of_their_run(whole, tmp_path, mon
     Record(folder, study)
     monkeypatch.setattr(go_play_world, "prepare", prepare)
     monkeypatch.setattr(go_retrieval_study, "model_of", model_of)
-    world = go_play_world.trained_world(folder, tmp_path / "index", "IVF4,Flat", False)
+    world = go_play_world.trained_world(folder, tmp_path / "index", "IVF4,Flat", "cpu", False)
     assert world.database is small.database
     found = [world.model_of(1, "n2") for _ in range(2)]
     assert found[0] is found[1]
-    assert asked == [(study.data, tmp_path / "go_retrieval_data"), (folder, 1, "n2")]
+    assert asked[0] == (study.data, tmp_path / "go_retrieval_data", "cpu")
+    assert asked[1:] == [(folder, 1, "n2")]
 
 
 def test_labels_do_not_depend_on_settings_and_all_is_drawn(whole):
