@@ -145,8 +145,7 @@ LESSONS = (
            "The action-conditional model with N neighbors; growing the data without training."),
     Lesson(16, "16_search_and_play", "Search and play", "V", 90, CPU_OR_GPU, (15,),
            (LARGE_SCALE,),
-           "pUCT search on the learned model, matches over GTP, adding the opponent's games.",
-           True),
+           "pUCT search on the learned model, matches over GTP, adding the opponent's games."),
     Lesson(17, "17_scaling_up", "Scaling up", "VI", 80, CPU_OR_GPU, (9, 14), (R2D2, LARGE_SCALE),
            "Actors and learner on Ray, torchrun, sharded indexes, exact search on a GPU."),
 )

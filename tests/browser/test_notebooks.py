@@ -76,15 +76,6 @@ PLANS = (
         message=r"not centered",
         slider="position",
     ),
-    Plan(
-        notebook="16_search_and_play.ipynb",
-        exercise="16.backup",
-        right="node, value = parent, -value",
-        wrong="node, value = parent, value",
-        message=r"keeps its sign",
-        slider="simulations",
-        point="E5",
-    ),
 )
 SOLVED = re.compile(r"(\d+) of (\d+) exercises solved")
 
