@@ -22,6 +22,7 @@ are tried on the same inputs: the one that gives exactly the learner's output na
 import inspect
 import linecache
 import traceback
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -58,6 +59,8 @@ class Exercise:
         cases: from a seeded generator, the inputs: one tuple of positional arguments per case.
         mistakes: wrong answers that are recognized by their output on the cases.
         facts: functions of the answer that raise CheckFailed where theory is contradicted.
+        writes: the argument that the answer is to write into; it is compared as well then. No
+            other argument may change.
         seconds: the time limit of the whole check.
     """
 
@@ -66,6 +69,7 @@ class Exercise:
     cases: Callable[[torch.Generator], Iterable[Case]] = no_cases
     mistakes: tuple[Mistake, ...] = ()
     facts: tuple[Callable[[Callable[..., Any]], None], ...] = ()
+    writes: str | None = None
     seconds: float = 20.0
 
     def __post_init__(self):
@@ -118,9 +122,10 @@ def _examine(exercise: Exercise, answer: Callable[..., Any]) -> Verdict:
     cases = draw_cases(exercise)
     if not cases and exercise.cases is not no_cases:
         raise ValueError(f"exercise {exercise.id}: its `cases` yielded nothing, nothing is checked")
-    outputs = [_call(answer, case) for case in cases]
+    outputs = [_call(exercise, answer, case) for case in cases]
     for case, output in zip(cases, outputs, strict=True):
-        says = difference(output, exercise.reference(*clone(case)), f"{answer.__name__}(...)")
+        expected = _outcome(exercise, exercise.reference, clone(case))
+        says = difference(output, expected, f"{answer.__name__}(...)")
         if says is not None:
             named = _name_mistake(exercise, cases, outputs)
             raise CheckFailed(named or f"{says} (inputs: {_inputs(answer, case)})")
@@ -130,8 +135,24 @@ def _examine(exercise: Exercise, answer: Callable[..., Any]) -> Verdict:
     return Verdict("passed", f"Correct on {' and '.join(filter(None, counts))}.")
 
 
-def _call(answer: Callable[..., Any], case: Case) -> Any:
-    """The answer's output on a copy of the case, which it must leave as it was."""
+def _outcome(exercise: Exercise, function: Callable[..., Any], inputs: Case) -> Any:
+    """What a function returns; and what it wrote, where it is to write."""
+    output, place = function(*inputs), _written(exercise)
+    if place is None:
+        return output
+    return namedtuple("After", ["returned", exercise.writes])(output, inputs[place])
+
+
+def _written(exercise: Exercise) -> int | None:
+    """The place of the argument to write into."""
+    if exercise.writes is None:
+        return None
+    return list(inspect.signature(exercise.reference).parameters).index(exercise.writes)
+
+
+def _call(exercise: Exercise, answer: Callable[..., Any], case: Case) -> Any:
+    """The answer's outcome on a copy of the case, which it must leave as it was but for what it is
+    to write into."""
     inputs = clone(case)
     try:
         names = list(inspect.signature(answer).bind(*inputs).arguments)
@@ -140,9 +161,9 @@ def _call(answer: Callable[..., Any], case: Case) -> Any:
             f"it cannot be called as the lesson does ({error}): restore the signature that the "
             "exercise came with"
         ) from error
-    output = answer(*inputs)
-    for name, before, after in zip(names, case, inputs, strict=False):
-        if _changed(before, after):
+    output = _outcome(exercise, answer, inputs)
+    for place, (name, before, after) in enumerate(zip(names, case, inputs, strict=False)):
+        if place != _written(exercise) and _changed(before, after):
             raise CheckFailed(
                 f"it changes its input `{name}` in place: work on a copy ({name}.clone()), or "
                 "build a new tensor instead of writing into the old one"
@@ -165,7 +186,7 @@ def _name_mistake(exercise: Exercise, cases: list[Case], outputs: list[Any]) -> 
     for mistake in exercise.mistakes:
         try:
             if all(
-                difference(output, mistake.function(*clone(case))) is None
+                difference(output, _outcome(exercise, mistake.function, clone(case))) is None
                 for case, output in zip(cases, outputs, strict=True)
             ):
                 return mistake.says

@@ -18,7 +18,7 @@ moves are masked by the rules; below it the model may try any.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,10 +28,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from rlcourse.go.board import Go, Ongoing, State
-from rlcourse.go.mcts import Evaluation, Generators, Recurrent, Search, choose, search
+from rlcourse.go.mcts import Evaluation, Found, Generators, Recurrent, Search, choose, search
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.retrieved import Retrieve, Retrieved
 from rlcourse.nets.precision import FORWARD_PRECISIONS, mixed_precision
+
+Searching = Callable[[Evaluation, Recurrent, Search, Generators | None], Found]
 
 
 class Model(Protocol):
@@ -118,6 +120,8 @@ class SearchAgent:
         generator: on the CPU, for noise and temperature; its seed is the seed of `moves`.
         device: of the model.
         name: for records.
+        search: instead of `mcts.search`, with the same arguments; a part of the fingerprint by its
+            attribute `fingerprint`.
     """
 
     def __init__(
@@ -128,8 +132,10 @@ class SearchAgent:
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
         name: str = "agent",
+        search: Searching = search,
     ) -> None:
         self.model, self.retrieve, self.config = model, retrieve, config
+        self.search = search
         self.generator, self.device, self.name = generator, torch.device(device), name
 
     def __call__(self, go: Go, state: State) -> int:
@@ -174,7 +180,7 @@ class SearchAgent:
             root = initial(self.model, *self._input(go, state, retrieved))
             legal, wins = self._considered(go, state, root.value)
             root = root._replace(legal=legal.to(root.logits.device))
-            found = search(root, recurrent(self.model), self.config.search, generators)
+            found = self.search(root, recurrent(self.model), self.config.search, generators)
         scores = found.visits if self.config.search.num_simulations else found.prior
         moves = torch.where(wins, go.rules.num_points, self._choose(state, scores, generators))
         if self.config.resign_below is not None:
@@ -192,8 +198,8 @@ class SearchAgent:
         """Of the weights, the settings and the retrieval, but not of the seed.
 
         Raises:
-            TypeError: the model is no `nn.Module`, and has no weights to hash; or the retrieval
-                has no fingerprint.
+            TypeError: the model is no `nn.Module`, and has no weights to hash; or the retrieval or
+                another search has no fingerprint.
         """
         if self.retrieve is not None and not hasattr(self.retrieve, "fingerprint"):
             raise TypeError(
@@ -202,6 +208,10 @@ class SearchAgent:
             )
         parts = [weights_fingerprint(self.model), repr(self.config)]
         parts.append("" if self.retrieve is None else str(self.retrieve.fingerprint))
+        if self.search is not search:
+            if not hasattr(self.search, "fingerprint"):
+                raise TypeError("the search has no fingerprint: give it that attribute, a string")
+            parts.append(str(self.search.fingerprint))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def _input(

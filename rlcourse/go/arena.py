@@ -160,6 +160,25 @@ def elo_difference(win_rate: float) -> float:
     return 400.0 * math.log10(win_rate / (1.0 - win_rate))
 
 
+def games_needed(elo: float, z: float = 1.959964) -> int:
+    """The fewest games at which Wilson's interval leaves out 1/2, where the score is as expected.
+
+    Half of such matches come out below their expectation, so that twice to four times as many are
+    wise.
+
+    Args:
+        elo: how much stronger one player is, positive.
+        z: quantile of the normal distribution; the default gives 95 %.
+
+    Raises:
+        ValueError: elo is not positive.
+    """
+    if not elo > 0:
+        raise ValueError(f"elo must be positive, got {elo}: no match shows that two are equal")
+    share = 1 / (1 + 10 ** (-elo / 400))
+    return math.floor((z / (2 * share - 1)) ** 2) + 1
+
+
 def play_match(
     one: Contestant,
     other: Contestant,

@@ -45,9 +45,8 @@ class ThinkingOpponent:
 
     def __init__(self, agent: SearchAgent, go: Go) -> None:
         config = dataclasses.replace(agent.config, resign_below=None)
-        self.agent = SearchAgent(
-            agent.model, agent.retrieve, config, agent.generator, agent.device, agent.name
-        )
+        own = (agent.generator, agent.device, agent.name, agent.search)
+        self.agent = SearchAgent(agent.model, agent.retrieve, config, *own)
         self._go = go
         self._thoughts: dict[int, Thought] = {}  # by the moves before it
 

@@ -63,7 +63,8 @@ class BoardWidget:
         self._past: list[State] = []
         self.state, self.moves = go.new(1), []
         self.picture, self.message = widgets.HTML(), widgets.HTML()
-        self.panel = widgets.HTML()
+        # Its longest line would else decide whether it still fits beside the board.
+        self.panel = widgets.HTML(layout=widgets.Layout(flex="1 1 360px", min_width="0px"))
         self._points = [self._button(point) for point in range(go.rules.num_points)]
         self.pass_button = _control("Pass", lambda: self.play(go.rules.num_points))
         self.undo_button = _control("Undo", self.undo)

@@ -1,6 +1,7 @@
 """An answer is graded, replaced while it is unwritten, and never let off."""
 
 import contextlib
+import dataclasses
 import inspect
 
 import pytest
@@ -10,7 +11,7 @@ from rlcourse.course import progress
 from rlcourse.course.catalog import find_exercise
 from rlcourse.course.compare import CheckFailed
 from rlcourse.course.exercise import check, exercise
-from rlcourse.course.grading import Exercise, grade
+from rlcourse.course.grading import Exercise, Mistake, grade
 
 SPEC_ID = "97.double"
 
@@ -175,3 +176,48 @@ def test_a_failure_is_blamed_on_the_wrong_exercise_it_calls(capsys):
         namespace,
     )
     assert "`helper`, which this calls, does not pass its own check" in capsys.readouterr().out
+
+
+@dataclasses.dataclass
+class Notes:
+    """Something to write into."""
+
+    sums: torch.Tensor
+    count: int = 0
+
+
+def add_(notes, x):
+    notes.sums += x
+    notes.count += 1
+
+
+def test_what_an_answer_writes_is_compared():
+    def cases(generator):
+        yield Notes(torch.zeros(2)), torch.tensor([1.0, 2.0])
+
+    def forgets(notes, x):
+        notes.sums += x
+
+    def wrong_way(notes, x):
+        notes.sums -= x
+        notes.count += 1
+
+    def also(notes, x):
+        add_(notes, x)
+        x.zero_()
+
+    def in_other_words(page, x):
+        page.sums, page.count = page.sums + x, page.count + 1
+
+    spec = Exercise(
+        "97.add", add_, cases, (Mistake("The sign is wrong", wrong_way),), writes="notes"
+    )
+    assert grade(spec, add_).passed
+    assert grade(spec, in_other_words).passed
+    assert "forgets(...).notes.count is the int 0, the int 1" in grade(spec, forgets).message
+    assert grade(spec, wrong_way).message == "The sign is wrong."
+    assert "changes its input `x`" in grade(spec, also).message
+    assert (
+        "changes its input `notes`"
+        in grade(dataclasses.replace(spec, writes=None), forgets).message
+    )

@@ -14,6 +14,7 @@ from rlcourse.go.agent import (
 from rlcourse.go.board import Go, Ongoing
 from rlcourse.go.mcts import Search, search
 from rlcourse.go.notation import RESIGN
+from rlcourse.go.plain_search import PlainSearch
 from rlcourse.go.rules import Rules
 from tests.go.boards import play
 from tests.go.models import Prefers, Shouts, Tiny, Wants
@@ -243,3 +244,22 @@ def test_the_model_may_be_on_a_gpu(game_device):
     torch.testing.assert_close(found.value, here.value, atol=0.05, rtol=0.0)
     half = SearchAgent(Tiny(SIZE).cuda(), None, settled(9, precision="float16"), device="cuda")
     assert half.act(Go(RULES), state).visits.sum(1).tolist() == [9, 9, 9]
+
+
+def test_another_search_plays_and_is_part_of_the_fingerprint():
+    go, model, calls = Go(Rules(SIZE)), Tiny(SIZE), []
+
+    def counted(*args):
+        calls.append(args)
+        return search(*args)
+
+    usual = SearchAgent(model, None, settled(8))
+    plain = SearchAgent(model, None, settled(8), search=PlainSearch())
+    state = go.new(2)
+    assert plain.act(go, state).visits.tolist() == usual.act(go, state).visits.tolist()
+    assert plain.fingerprint != usual.fingerprint
+    own = SearchAgent(model, None, settled(8), search=counted)
+    own.act(go, state)
+    assert len(calls) == 1
+    with pytest.raises(TypeError, match="the search has no fingerprint"):
+        _ = own.fingerprint

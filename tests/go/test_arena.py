@@ -10,6 +10,7 @@ from rlcourse.go.arena import (
     Match,
     MatchRecord,
     elo_difference,
+    games_needed,
     play_game,
     play_match,
     wilson_interval,
@@ -173,3 +174,16 @@ def test_openings_are_legal_repeatable_and_varied():
     assert all(0 < m // 9 < 8 and 0 < m % 9 < 8 for moves in openings for m in moves)
     with pytest.raises(ValueError, match="has 0 to 24 stones, got 3 to 30"):
         random_opening(rules, 0, 3, 30)
+
+
+@pytest.mark.parametrize("elo", [5.0, 30.0, 100.0, 400.0])
+def test_the_games_that_are_needed_are_the_fewest(elo):
+    share, needed = 1 / (1 + 10 ** (-elo / 400)), games_needed(elo)
+    assert wilson_interval(share * needed, needed).low > 0.5
+    assert wilson_interval(share * (needed - 1), needed - 1).low <= 0.5 or needed == 1
+    assert elo_difference(share) == pytest.approx(elo)
+
+
+def test_no_number_of_games_shows_that_two_are_equal():
+    with pytest.raises(ValueError, match="elo must be positive, got 0"):
+        games_needed(0)

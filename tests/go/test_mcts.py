@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlcourse.go.board import Go
 from rlcourse.go.mcts import (
     Evaluation,
     Search,
@@ -19,9 +18,8 @@ from rlcourse.go.mcts import (
     search,
     simulate,
 )
-from rlcourse.go.rules import Rules
-from tests.go.boards import points, set_up
-from tests.go.worlds import Bandit, Board, Nim, Table, TicTacToe
+from rlcourse.go.worlds import Nim, race
+from tests.go.worlds import Bandit, Table, TicTacToe
 from tests.oracles.slow_mcts import SlowSearch
 
 FIELDS = ("visits", "q", "value", "prior", "mean_depth")
@@ -131,16 +129,6 @@ LOST_RACE = """
 """
 
 
-def race(text: str) -> tuple[Board, Evaluation]:
-    """Four moves are left after the stones are set up."""
-    cells = points(text)
-    set_up_moves = 2 * max(cells.count("X"), cells.count("O"))
-    go = Go(Rules(5, komi=0.0, max_moves=set_up_moves + 4))
-    world, state = Board(go), set_up(go, text)
-    state.num_passes.zero_()  # or black ends the game by a second pass
-    return world, world.root(state)
-
-
 def solved(model: Callable, at: Evaluation) -> list[float | None]:
     """The outcome of each move for its player, by trying everything."""
     outcomes: list[float | None] = []
@@ -160,7 +148,8 @@ def solved(model: Callable, at: Evaluation) -> list[float | None]:
     ("text", "outcome"), [(WON_RACE, 1.0), (LOST_RACE, -1.0)], ids=["won", "lost"]
 )
 def test_capture_races(text, outcome):
-    world, root = race(text)
+    world, state = race(text, moves_left=4)
+    root = world.root(state)
     truth = solved(world.recurrent, root)
     assert max(x for x in truth if x is not None) == outcome
     found = search(root, world.recurrent, Search(1500))

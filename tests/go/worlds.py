@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from rlcourse.go.board import Go, State
 from rlcourse.go.mcts import Evaluation
 
 LINES = torch.tensor(
@@ -24,22 +23,6 @@ class Bandit:
     def recurrent(self, embedding: Tensor, action: Tensor) -> Evaluation:
         root = self.root(len(action))
         return root._replace(reward=self.rewards[action], discount=torch.zeros(len(action)))
-
-
-class Nim:
-    """A pile of matches: a player takes one to three, and who takes the last one wins."""
-
-    def root(self, piles: list[int]) -> Evaluation:
-        return self._evaluate(torch.tensor(piles))
-
-    def recurrent(self, pile: Tensor, action: Tensor) -> Evaluation:
-        left = (pile - action - 1).clamp(min=0)
-        over = left == 0
-        return self._evaluate(left)._replace(reward=over.float(), discount=over.float() - 1)
-
-    def _evaluate(self, pile: Tensor) -> Evaluation:
-        legal = torch.arange(1, 4) <= pile.unsqueeze(1)
-        return Evaluation(pile, torch.zeros(len(pile), 3), torch.zeros(len(pile)), legal=legal)
 
 
 class TicTacToe:
@@ -101,28 +84,3 @@ class Table:
     def _evaluate(self, state: Tensor) -> Evaluation:
         legal = None if self.legal is None else self.legal[state]
         return Evaluation(state, self.logits[state], self.value[state], legal=legal)
-
-
-class Board:
-    """The real rules of Go, with a flat prior. A position's value is how far ahead its owner of the
-    turn is in points, through a tanh; the end of a game pays 1 to the winner.
-    """
-
-    def __init__(self, go: Go) -> None:
-        self.go, like = go, go.new(1)
-        self.widths = [like.small.shape[1], like.large.shape[1], like.legal.shape[1]]
-
-    def root(self, state: State) -> Evaluation:
-        packed = torch.cat([state.small.long(), state.large, state.legal.long()], 1)
-        lead = self.go.score(state) * state.to_play
-        value = torch.tanh(lead / self.go.rules.size)
-        return Evaluation(packed, torch.zeros(state.legal.shape), value, legal=state.legal)
-
-    def recurrent(self, packed: Tensor, action: Tensor) -> Evaluation:
-        small, large, legal = packed.split(self.widths, 1)
-        state = State(small.int(), large.clone(), legal.bool())
-        mover = state.to_play.clone()
-        self.go.step_(state, action)
-        over = self.go.is_over(state)
-        reward = (self.go.score(state) * mover).sign() * over
-        return self.root(state)._replace(reward=reward, discount=over.float() - 1)
