@@ -4,8 +4,8 @@ The games, the openings, the files and the count are those of `arena.play_match`
 swapped colors, each pair from one random opening. Games are played in waves; all games of a wave
 move in lockstep, and those in which the same player is to move are one batch. A game that ends
 leaves the wave and is written at once. A match that was interrupted goes on with the games that
-are missing. Where one player is an `EnginePool`, its engines think while the other player decides
-on the boards of its own turn.
+are missing. A player whose attribute `thinks_elsewhere` is true, as that of an `EnginePool`, thinks
+while the other one decides on the boards of its own turn.
 
 A player whose moves depend only on the game, and not on those beside it, plays the same games here
 as one after the other.
@@ -23,7 +23,6 @@ from torch import Tensor
 
 from rlcourse.go.arena import Match, MatchRecord
 from rlcourse.go.board import Go, Ongoing, Player, State, game_seed
-from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import Game
 from rlcourse.go.rules import BLACK, Rules
@@ -152,14 +151,14 @@ class _Wave:
             else:
                 todo[self._mover(game, color)].append(board)
         asked = [one for one in zip(self.players, todo, strict=True) if one[1]]
-        engines = [one for one in asked if isinstance(one[0], EnginePool)]
+        engines = [one for one in asked if _thinks_elsewhere(one[0])]
         # Engines are other processes: a thread that waits for them leaves this one to the model.
         with ThreadPoolExecutor(len(self.players)) as threads:
             waiting = [
                 (boards, threads.submit(self._asked, pool, boards)) for pool, boards in engines
             ]
             for player, boards in asked:
-                if not isinstance(player, EnginePool):
+                if not _thinks_elsewhere(player):
                     moves[boards] = self._asked(player, boards)
             for boards, answer in waiting:
                 moves[boards] = answer.result()
@@ -218,3 +217,7 @@ class _Wave:
 
 def _indices(mask: Tensor) -> list[int]:
     return mask.nonzero().squeeze(1).tolist()
+
+
+def _thinks_elsewhere(player: BatchContestant) -> bool:
+    return getattr(player, "thinks_elsewhere", False)

@@ -34,6 +34,8 @@ class EnginePool:
         ValueError: num_engines or num_threads < 1.
     """
 
+    thinks_elsewhere = True  # in other processes: for `batch_match`
+
     def __init__(
         self,
         command: str | Sequence[str],
