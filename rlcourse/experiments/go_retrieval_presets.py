@@ -1,5 +1,6 @@
 """The presets of the studies of retrieval."""
 
+from dataclasses import replace
 from typing import Any
 
 from rlcourse.experiments.go_retrieval_data import Settings
@@ -7,10 +8,13 @@ from rlcourse.experiments.go_retrieval_study import Config
 from rlcourse.go import model
 
 
-def presets(variants: tuple[str, ...], **laptop: Any) -> dict[str, Config]:
+def presets(
+    variants: tuple[str, ...], *, regularization: float = 0.0, **laptop: Any
+) -> dict[str, Config]:
     """Of a study with these variants.
 
     Args:
+        regularization: of all presets.
         laptop: fields of `Config` in which that preset differs from the others' laptop.
     """
     few = Settings(
@@ -50,4 +54,5 @@ def presets(variants: tuple[str, ...], **laptop: Any) -> dict[str, Config]:
         evaluate_every=5_000,
         num_evaluated=10_000,
     )
-    return {"smoke": smoke, "laptop": Config(variants, **laptop), "paper": paper}
+    made = {"smoke": smoke, "laptop": Config(variants, **laptop), "paper": paper}
+    return {name: replace(preset, regularization=regularization) for name, preset in made.items()}

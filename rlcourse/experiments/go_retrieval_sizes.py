@@ -23,7 +23,7 @@ __all__ = ["Config", "load", "model_of", "plot", "plot_shipped", "reference_curv
 
 CHANGES = ("/quarter", "/half", "")
 VARIANTS = tuple(kind + change for change in CHANGES for kind in ("baseline", "n4"))
-PRESETS = presets(VARIANTS)
+PRESETS = presets(VARIANTS, num_steps=400)
 
 
 def plot(folder: Path, reference: Mapping[str, Curve] | None = None) -> Figure:

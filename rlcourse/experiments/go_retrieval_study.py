@@ -61,16 +61,16 @@ class Config:
     sizes: model.Config = field(
         default_factory=lambda: model.Config(1.0, 48, 24, 24, 2, 1, 2, 1, num_next=5)
     )
-    num_steps: int = 500
+    num_steps: int = 600
     batch_size: int = 256
     learning_rate: float = 2e-3
     decay_at: tuple[float, ...] = (0.6, 0.85)
     decay_factor: float = 0.2
-    num_unroll: int = 1
+    num_unroll: int = 3
     unroll_weight: float = 0.25
     dropout: float = 0.1
     randomization: float = 0.1
-    regularization: float = 0.01
+    regularization: float = 0.0
     precision: str | None = None
     evaluate_every: int = 100
     num_evaluated: int = 2_000

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from rlcourse import experiments
 from rlcourse.__main__ import main
+from rlcourse.course.outline import find_lesson
 from rlcourse.envs.gridworld import Gridworld
 from rlcourse.experiments import (
     alpha_tradeoff,
@@ -33,10 +34,21 @@ MODULES = [
 ]
 EXPERIMENTS = [module for module in MODULES if hasattr(module, "PRESETS")]
 WITH_CURVES = [module for module in EXPERIMENTS if hasattr(module, "reference_curves")]
+# The numbers of the lessons that show curves which are made just before these lessons are opened.
+SHOWN_IN = {"go_retrieval": 15, "go_retrieval_sizes": 15, "go_retrieval_robustness": 15}
+SHOWN_IN |= {"go_play": 16}
 
 
 def name_of(module) -> str:
     return module.__name__.rpartition(".")[2]
+
+
+def shipped_curves(experiment) -> dict[str, reference.Curve]:
+    """Skips the test where the lesson that shows them is still closed."""
+    name = name_of(experiment)
+    if name in SHOWN_IN and not find_lesson(SHOWN_IN[name]).available:
+        pytest.skip(f"the curves of {name} come with lesson {SHOWN_IN[name]}")
+    return reference.load_reference(name)
 
 
 def arguments(experiment, folder) -> list[str]:
@@ -77,7 +89,7 @@ def test_an_experiment_has_the_three_presets(experiment):
 
 @pytest.mark.parametrize("experiment", WITH_CURVES, ids=name_of)
 def test_shipped_curves_are_those_of_the_laptop_preset(experiment, smoke_run):
-    shipped = reference.load_reference(name_of(experiment))
+    shipped = shipped_curves(experiment)
     assert list(experiment.reference_curves(smoke_run(experiment))) == list(shipped)
     for curve in shipped.values():
         assert np.isfinite(np.stack(curve)).all()
@@ -87,7 +99,7 @@ def test_shipped_curves_are_those_of_the_laptop_preset(experiment, smoke_run):
 
 @pytest.mark.parametrize("experiment", WITH_CURVES, ids=name_of)
 def test_a_run_is_drawn_over_the_shipped_curves(experiment, smoke_run):
-    shipped = reference.load_reference(name_of(experiment))
+    shipped = shipped_curves(experiment)
     assert isinstance(experiment.plot(smoke_run(experiment), shipped), Figure)
 
 
