@@ -52,8 +52,6 @@ def neighbors_to_exchange(generator: torch.Generator) -> Iterator[Case]:
         away = torch.randint(1, batch, (batch, count), generator=generator)
         away[:, 0] = 1
         giver = (torch.arange(batch)[:, None] + away) % batch
-        giver[:, 0] = (torch.arange(batch) - 1) % batch
-        giver[:, 0] = (torch.arange(batch) + 1) % batch
         yield NeighborInput(planes, present, of_neighbors), game, chosen, giver
 
 

@@ -2,6 +2,7 @@
 
 from rlcourse.course.checks import inputs_15 as inputs
 from rlcourse.course.checks import wrong_15 as wrong
+from rlcourse.course.checks import wrong_15_losses as wrong_losses
 from rlcourse.course.grading import Exercise
 from rlcourse.experiments import go_retrieval_lesson as lesson
 from rlcourse.experiments.go_retrieval_gain import gain
@@ -37,14 +38,14 @@ EXERCISES = (
         id="15.unrolled_losses",
         reference=unrolled_losses,
         cases=inputs.unrolls,
-        mistakes=wrong.OF_LOSSES,
+        mistakes=wrong_losses.OF_LOSSES,
         facts=(inputs.a_perfect_prediction_costs_nothing,),
     ),
     Exercise(
         id="15.gain",
         reference=gain,
         cases=inputs.sums_by_game,
-        mistakes=wrong.OF_GAIN,
+        mistakes=wrong_losses.OF_GAIN,
         facts=(inputs.a_gain_in_every_game_has_no_width,),
     ),
 )

@@ -1,15 +1,13 @@
-"""Plausible wrong answers to the exercises of notebook 15, by which a check names the mistake."""
+"""Plausible wrong answers to the exercises of notebook 15 on neighbors, for naming mistakes."""
 
 import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from rlcourse.course.grading import Mistake
 from rlcourse.experiments import go_retrieval_lesson as lesson
-from rlcourse.experiments.go_retrieval_gain import gain
 from rlcourse.go.inputs import NeighborInput
 from rlcourse.go.model import join
 from rlcourse.ops.neighbors import nearest
@@ -47,8 +45,8 @@ def fuse_only_sum(encoded: Tensor, embedded: Tensor, present: Tensor, num_neighb
     return join(encoded, embedded, present, num_neighbors)[:, encoded.shape[1] :]
 
 
-def halves_with(same: bool = False, offset: bool = True, rows: bool = False):
-    """The search in halves with one of its steps changed."""
+def halves_with(same: bool = False, offset: bool = True, rows: bool = False, skip: int = 0):
+    """The search in halves with one of its steps changed; the nearest `skip` are left out."""
 
     def wrong(keys: Tensor, game: Tensor, k: int) -> Tensor:
         number = torch.arange(len(keys)) if rows else game
@@ -56,7 +54,7 @@ def halves_with(same: bool = False, offset: bool = True, rows: bool = False):
         for asking in (0, 1):
             here = (number % 2 == asking).nonzero().flatten()
             there = here if same else (number % 2 != asking).nonzero().flatten()
-            places = nearest(keys[here], keys[there], k, 1024)[1]
+            places = nearest(keys[here], keys[there], k + skip, 1024)[1][:, skip:]
             found[here] = there[places] if offset else places
         return found
 
@@ -73,6 +71,11 @@ def halves_joined(keys: Tensor, game: Tensor, k: int) -> Tensor:
 
 def halves_without_self(keys: Tensor, game: Tensor, k: int) -> Tensor:
     return nearest(keys, keys, k + 1, 1024)[1][:, 1:]
+
+
+def halves_without_game(keys: Tensor, game: Tensor, k: int) -> Tensor:
+    far = torch.cdist(keys, keys).masked_fill(game[:, None] == game, math.inf)
+    return far.topk(k, largest=False).indices
 
 
 def halves_of_all(keys: Tensor, game: Tensor, k: int) -> Tensor:
@@ -102,99 +105,24 @@ def exchange_planes_only(
     return right._replace(present=neighbors.present & ~own)
 
 
+def exchange_givers_game(
+    neighbors: NeighborInput, game: Tensor, chosen: Tensor, giver: Tensor
+) -> NeighborInput:
+    right = lesson.exchanged(neighbors, torch.full_like(game, -1), chosen, giver)
+    return right._replace(present=right.present & ~(chosen & (game[giver] == game[:, None])))
+
+
+def exchange_but_own(
+    neighbors: NeighborInput, game: Tensor, chosen: Tensor, giver: Tensor
+) -> NeighborInput:
+    of_giver = neighbors.game[giver, torch.arange(chosen.shape[1])]
+    return lesson.exchanged(neighbors, game, chosen & (of_giver != game[:, None]), giver)
+
+
 def exchange_old_games(
     neighbors: NeighborInput, game: Tensor, chosen: Tensor, giver: Tensor
 ) -> NeighborInput:
     return lesson.exchanged(neighbors, game, chosen, giver)._replace(game=neighbors.game)
-
-
-def losses_with(
-    alternate: bool = True,
-    mask_moves: bool = True,
-    late: int = 1,
-    mask_values: bool = True,
-    weighted: bool = True,
-    total: Callable[[Tensor], Tensor] = lambda lost: lost.sum(1).mean(),
-    first: float = 1.0,
-):
-    """The losses of an unroll with one of their steps changed.
-
-    Args:
-        late: moves by which a value is asked for longer than a move.
-    """
-
-    def wrong(
-        logits: Tensor, value: Tensor, next_moves: Tensor, outcome: Tensor, weights: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        steps = logits.shape[1]
-        moves = next_moves[:, :steps]
-        there = moves >= 0
-        values = torch.cat([torch.ones_like(there[:, :late]), there[:, : steps - late]], 1)
-        sign = torch.full((steps,), first)
-        if alternate:
-            sign = first * (1.0 - 2.0 * (torch.arange(steps) % 2))
-        target = moves.clamp(min=0)
-        lost = cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(
-            moves
-        )
-        error = (value - sign * outcome[:, None]).square()
-        parts = (lost, there if mask_moves else None), (error, values if mask_values else None)
-        scale = weights if weighted else torch.ones_like(weights)
-        kept = (x if mask is None else torch.where(mask, x, 0.0) for x, mask in parts)
-        policy, squares = (total(x * scale) for x in kept)
-        return policy, squares
-
-    return wrong
-
-
-def losses_together(
-    logits: Tensor, value: Tensor, next_moves: Tensor, outcome: Tensor, weights: Tensor
-) -> Tensor:
-    policy, error = losses_with()(logits, value, next_moves, outcome, weights)
-    return policy + error
-
-
-def gain_with(
-    paired: bool = True, games: bool = True, quantiles: tuple[float, float] = (0.025, 0.975)
-):
-    """A gain with resamples apart, with games that weigh alike, or with other ends."""
-
-    def wrong(
-        with_: Tensor, without: Tensor, count: Tensor, drawn: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        number = count if games else torch.ones_like(count)
-        a, b = (with_, without) if games else (with_ / count, without / count)
-        other = drawn if paired else drawn.roll(1, 0)
-        one = a[drawn].sum(1) / number[drawn].sum(1)
-        means = one - b[other].sum(1) / number[other].sum(1)
-        low, high = means.quantile(torch.tensor(quantiles, dtype=means.dtype))
-        return (a - b).sum() / number.sum(), low, high
-
-    return wrong
-
-
-def gain_by_all(
-    with_: Tensor, without: Tensor, count: Tensor, drawn: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    change = with_ - without
-    means = change[drawn].sum(1) / count.sum()
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=means.dtype))
-    return change.sum() / count.sum(), low, high
-
-
-def gain_of_deviation(
-    with_: Tensor, without: Tensor, count: Tensor, drawn: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    change = with_ - without
-    means = change[drawn].sum(1) / count[drawn].sum(1)
-    mean = change.sum() / count.sum()
-    return mean, mean - means.std(), mean + means.std()
-
-
-def gain_swapped(
-    with_: Tensor, without: Tensor, count: Tensor, drawn: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    return gain(without, with_, count, drawn)
 
 
 OF_FUSE = (
@@ -216,6 +144,15 @@ OF_FUSE = (
         fuse_with(_root_of_present),
     ),
     Mistake(
+        "The sum is divided by the root of K, of the places in `embedded`: N is `num_neighbors`,"
+        " which may be another number",
+        fuse_with(lambda present, number: present.shape[1] ** -0.5),
+    ),
+    Mistake(
+        "This is the mean over the K places in `embedded`: sum, and divide by the square root of N",
+        fuse_with(lambda present, number: 1.0 / present.shape[1]),
+    ),
+    Mistake(
         "The two parts are in the wrong order: o^e comes first, then the neighbors",
         fuse_with(_root, first=True),
     ),
@@ -230,6 +167,15 @@ OF_HALVES = (
     Mistake(
         "The own half answers: a position finds itself and its game there, ask the other one",
         halves_with(same=True),
+    ),
+    Mistake(
+        "The own half answers, without the nearest: the next ones are of the same game, ask the"
+        " other half",
+        halves_with(same=True, skip=1),
+    ),
+    Mistake(
+        "Only the own game is left out: the whole half that holds it must not answer",
+        halves_without_game,
     ),
     Mistake(
         "These are places in the half: turn them into rows of `keys` by indexing the rows of that"
@@ -275,6 +221,15 @@ OF_EXCHANGE = (
         exchange_with(own=False),
     ),
     Mistake(
+        "The game of the giver is compared: what counts is the game of the neighbor that it gives",
+        exchange_givers_game,
+    ),
+    Mistake(
+        "A neighbor that would be replaced by one from the own game stays: replace it, and make it"
+        " absent",
+        exchange_but_own,
+    ),
+    Mistake(
         "Which neighbors are present does not move along: a giver's absent neighbor stays absent",
         exchange_planes_only,
     ),
@@ -282,76 +237,4 @@ OF_EXCHANGE = (
         "The games do not move along: each of the three parts of a neighbor is exchanged",
         exchange_old_games,
     ),
-)
-
-OF_LOSSES = (
-    Mistake(
-        "The sign of the outcome does not change: with every move the other player is to move, and"
-        " the target is (-1)^k z",
-        losses_with(alternate=False),
-    ),
-    Mistake(
-        "The sign is turned around: at k = 0 the target is z itself",
-        losses_with(first=-1.0),
-    ),
-    Mistake(
-        "Moves after the end of the game are learned from: leave out the places where it is -1",
-        losses_with(mask_moves=False),
-    ),
-    Mistake(
-        "Nothing is masked: what comes after the end of the game must not count, neither moves nor"
-        " values",
-        losses_with(mask_moves=False, mask_values=False),
-    ),
-    Mistake(
-        "Values after the end of the game are learned from: the last one is where the game is over",
-        losses_with(mask_values=False),
-    ),
-    Mistake(
-        "The value where the game is over is left out: a value has one position more than there are"
-        " moves",
-        losses_with(late=0),
-    ),
-    Mistake(
-        "The weights are not used: the term of step k counts weights[k]",
-        losses_with(weighted=False),
-    ),
-    Mistake(
-        "This is a mean over the steps: sum over k, and take the mean over the batch",
-        losses_with(total=lambda lost: lost.mean()),
-    ),
-    Mistake(
-        "This is a sum over the batch: sum over k, and take the mean over the batch",
-        losses_with(total=lambda lost: lost.sum()),
-    ),
-    Mistake(
-        "The two losses are added: return them apart, the policy's first",
-        losses_together,
-    ),
-)
-
-OF_GAIN = (
-    Mistake(
-        "The two models are drawn apart: take their difference in the same games, so that what is"
-        " hard for both drops out",
-        gain_with(paired=False),
-    ),
-    Mistake(
-        "Each game counts alike here: divide sums by counts, so that each position counts alike",
-        gain_with(games=False),
-    ),
-    Mistake(
-        "These are the ends of a 90% interval: for 95% cut off 2.5% on each side",
-        gain_with(quantiles=(0.05, 0.95)),
-    ),
-    Mistake(
-        "The resamples are divided by the positions of all games: divide by those of the games that"
-        " were drawn",
-        gain_by_all,
-    ),
-    Mistake(
-        "This is one standard deviation to each side: take quantiles of the resampled means",
-        gain_of_deviation,
-    ),
-    Mistake("The sign is turned around: it is the first model minus the second", gain_swapped),
 )
