@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rlcourse.experiments.go_retrieval import VARIANTS
 from rlcourse.experiments.go_retrieval_lesson import Config, Trained
-from rlcourse.experiments.go_retrieval_results import COLORS, draw_training
+from rlcourse.experiments.go_retrieval_results import COLORS, draw_fractions, draw_training
 from rlcourse.experiments.reference import Curve
 from rlcourse.viz.curves import plot_reference
 from rlcourse.viz.style import PALETTE, SIZES
@@ -86,15 +86,15 @@ def plot_brief(
     for ax, (metric, y_label) in zip(figure.subplots(1, 2), metrics, strict=True):
         factor = 100.0 if metric == "accuracy" else 1.0
         for name, run in trained.items():
+            color = COLORS[name.partition("/")[0]]
             if f"{name}/{metric}" in curves:
                 curve = curves[f"{name}/{metric}"]
                 x = curve.x[1:] * config.study.batch_size / 1_000
-                plot_reference(ax, x, *(factor * part[1:] for part in curve[1:]), "_shipped")
+                parts = (factor * part[1:] for part in curve[1:])
+                plot_reference(ax, x, *parts, "_shipped").set_color(color)
             x = [step * config.batch_size / 1_000 for step in run.step[1:]]
             y = [factor * value for value in getattr(run, metric)[1:]]
-            ax.plot(
-                x, y, color=COLORS[name.partition("/")[0]], marker="o", label=f"{name}, your run"
-            )
+            ax.plot(x, y, color=color, marker="o", label=f"{name}, your run")
         ax.set(xlabel="positions learned from (thousands)", ylabel=y_label)
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(10.0, (1.0, 3.0)))
@@ -130,6 +130,17 @@ def plot_by_number(curves: Mapping[str, Curve]) -> Figure:
             )
         ax.set_xticks(np.arange(len(numbers)), [str(number) for number in numbers])
         ax.set(xlabel="neighbors N", ylabel=f"change in {words}")
+    figure.axes[0].legend()
+    return figure
+
+
+def plot_by_share(curves: Mapping[str, Curve]) -> Figure:
+    """What shipped networks with neighbors gain over the baseline by the share of the games that
+    they are looked up in: accuracy, and value error, where less is better."""
+    names = [name for name in VARIANTS if f"{name}/gain_random/accuracy" in curves]
+    figure = Figure(figsize=SIZES["wide"], layout="constrained")
+    for ax, metric in zip(figure.subplots(1, 2), ("accuracy", "value_error"), strict=True):
+        draw_fractions(ax, curves, names, metric)
     figure.axes[0].legend()
     return figure
 

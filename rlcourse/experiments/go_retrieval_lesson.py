@@ -117,14 +117,15 @@ class World(NamedTuple):
 
 def prepare(config: Config, folder: Path, progress: bool = True) -> World:
     """Positions of the first games, stored and to test, with their keys; positions are kept in
-    `folder`.
+    `folder`, under the fingerprint of their games.
 
     Raises:
         ValueError: there are fewer games.
     """
     rules, games = shipped.load_games()
     some = go_lookup.some_games(games, config.num_stored, config.num_test)
-    positions = go_lookup.positions_of(folder / "positions", rules, some, progress)
+    place = folder / f"positions_{shipped.fingerprint(some)[:12]}"
+    positions = go_lookup.positions_of(place, rules, some, progress)
     network = KeyNetwork.load(shipped.key_network_path())
     order = torch.Generator().manual_seed(config.seed)
     test = positions.of_split("test")

@@ -37,7 +37,7 @@ _SUMS = {ACCURACY: "hits", VALUE_ERROR: "squared_errors"}
 _NUM_RESAMPLES = 2_000
 COLORS = {
     "baseline": PALETTE["baseline"],
-    "blank": PALETTE["failure"],
+    "blank": PALETTE["expert"],
     "n2": PALETTE["alternative"],
     "n4": PALETTE["ours"],
     "n10": PALETTE["ablation"],

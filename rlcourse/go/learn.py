@@ -210,8 +210,8 @@ class Learner:
         config: see `Config`.
         model: written in place; its device is the learner's.
         generator: of symmetries, dropout and randomization; on the CPU.
-        losses, randomize: L_policy and L_value, and neighbor randomization; exercises of
-            notebook 15.
+        losses, randomize: L_policy and L_value, from predictions in float32, and neighbor
+            randomization; exercises of notebook 15.
 
     Raises:
         ValueError: the generator is not on the CPU.
@@ -348,8 +348,8 @@ class Learner:
     def _loss(
         self, unroll: Unroll, without: Tensor | None, batch: TrainingBatch, wanted: Targets
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        known = (batch.next_moves, batch.outcome)
-        policy, value = self._losses(unroll.logits, unroll.value, *known, self._weights)
+        said = (unroll.logits.float(), unroll.value.float())  # also after bfloat16
+        policy, value = self._losses(*said, batch.next_moves, batch.outcome, self._weights)
         loss = policy + self.config.value_weight * value
         metrics = {"loss/policy": policy, "loss/value": value}
         if without is not None:

@@ -133,6 +133,7 @@ def test_the_pictures_and_the_table(world, found):
     assert list(shipped.get_xdata()) == [25.6, 51.2]
     assert list(mine.get_ydata()) == [25.0, 50.0]
     assert list(mine.get_xdata()) == [0.016, 0.032]
+    assert shipped.get_color() == mine.get_color()
     curves = {
         f"n{n}/{group}/{metric}": Curve(np.ones(1), *(np.array([x]) for x in (0.02, 0.01, 0.04)))
         for n in (2, 4)
@@ -142,6 +143,12 @@ def test_the_pictures_and_the_table(world, found):
     figure = go_retrieval_gain.plot_by_number(curves)
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["2", "4"]
     assert figure.axes[0].get_lines()[1].get_ydata()[0] == pytest.approx(2.0)
+    shares = Curve(np.array([0.1, 1.0]), *(np.array(x) for x in ([0, 2], [-1, 1], [1, 3])))
+    curves |= {f"n2/gain/{metric}": shares for metric in ("accuracy", "value_error")}
+    figure = go_retrieval_gain.plot_by_share({k: x for k, x in curves.items() if k[:2] == "n2"})
+    for ax, factor in zip(figure.axes, (100, 1), strict=True):
+        assert list(ax.get_lines()[1].get_ydata()) == [0, 2 * factor]
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["10", "100"]
     game = torch.arange(2)
     right = {"accuracy": torch.tensor(0.8), "value_error": torch.tensor(0.25), "game": game}
     right |= {"count": torch.tensor([4, 1]), "sum/value_error": torch.tensor([1.0, 0.25])}
@@ -150,6 +157,18 @@ def test_the_pictures_and_the_table(world, found):
     lines = go_retrieval_gain.gain_table({"base": (base, base), "ours": (right, base)}).split("\n")
     assert "+40.0 [" in lines[2]
     assert "[" not in lines[1]
+
+
+def test_other_games_have_positions_of_their_own(world, tmp_path, monkeypatch):
+    """When games were added, the folder of an earlier call does not stand in the way."""
+    rules, games = go_retrieval_lesson.shipped.load_games()
+    few = replace(SMALL, num_stored=2, num_test=1, num_queries=5)
+    first = go_retrieval_lesson.prepare(few, tmp_path, progress=False)
+    later = lambda: (rules, games[10:])  # noqa: E731
+    monkeypatch.setattr(go_retrieval_lesson.shipped, "load_games", later)
+    other = go_retrieval_lesson.prepare(few, tmp_path, progress=False)
+    assert not set(first.stored.game.tolist()) & set(other.stored.game.tolist())
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_settings_that_mean_nothing_are_refused():

@@ -249,6 +249,15 @@ def test_mixed_precision_on_the_way_and_whole_losses():
     assert mixed["loss"].dtype == torch.float32
     assert mixed["loss"] != whole["loss"]
     assert float(mixed["loss"]) == pytest.approx(float(whole["loss"]), rel=0.02)
+    seen = []
+
+    def losses(logits, value, *known):
+        seen.extend([logits.dtype, value.dtype])
+        return unrolled_losses(logits, value, *known)
+
+    config = dataclasses.replace(PLAIN, precision="bfloat16")
+    Learner(config, RetrievalModel(TINY, draw(0)), draw(1), losses=losses).update(batch)
+    assert seen == [torch.float32] * 2
     with pytest.raises(ValueError, match="float32, bfloat16, float16, got 'half'"):
         mixed_precision("half", torch.device("cpu"))
 
