@@ -20,6 +20,7 @@ from rlcourse.experiments.reference import Curve
 from rlcourse.viz.curves import plot_reference
 from rlcourse.viz.style import PALETTE, SIZES
 
+_TITLES = {"accuracy": "Expert's move", "value_error": "Winner"}
 Gain = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]  # as `gain`
 
 
@@ -112,8 +113,8 @@ def plot_by_number(curves: Mapping[str, Curve]) -> Figure:
     groups += (("gain_absent", "absent", "baseline"),)
     figure = Figure(figsize=SIZES["wide"], layout="constrained")
     metrics = (
-        ("accuracy", 100.0, "accuracy (percentage points)"),
-        ("value_error", 1.0, "value error"),
+        ("accuracy", 100.0, "gain (percentage points)"),
+        ("value_error", 1.0, "change of the value error"),
     )
     for ax, (metric, factor, words) in zip(figure.subplots(1, 2), metrics, strict=True):
         ax.axhline(0.0, color=PALETTE["muted"], linewidth=0.8)
@@ -129,7 +130,7 @@ def plot_by_number(curves: Mapping[str, Curve]) -> Figure:
                 label=label,
             )
         ax.set_xticks(np.arange(len(numbers)), [str(number) for number in numbers])
-        ax.set(xlabel="neighbors N", ylabel=f"change in {words}")
+        ax.set(xlabel="neighbors N", ylabel=words, title=_TITLES[metric])
     figure.axes[0].legend()
     return figure
 
@@ -141,6 +142,7 @@ def plot_by_share(curves: Mapping[str, Curve]) -> Figure:
     figure = Figure(figsize=SIZES["wide"], layout="constrained")
     for ax, metric in zip(figure.subplots(1, 2), ("accuracy", "value_error"), strict=True):
         draw_fractions(ax, curves, names, metric)
+        ax.set_title(_TITLES[metric])
     figure.axes[0].legend()
     return figure
 

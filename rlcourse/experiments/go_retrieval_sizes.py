@@ -67,8 +67,10 @@ def _drawn(curves: Mapping[str, Curve], reference: Mapping[str, Curve]) -> Figur
     if reference:
         plot_reference(right, *by_width(reference, "n4", "gain/accuracy"), "_")
     right.axhline(0.0, color=PALETTE["muted"], linewidth=0.8)
-    left.set(xlabel="width of the network", ylabel="expert's move predicted (%)")
-    right.set(xlabel="width of the network", ylabel="gain (percentage points)")
+    widths = by_width(curves, "n4", "gain/accuracy").x
+    for ax, words in ((left, "expert's move predicted (%)"), (right, "gain (percentage points)")):
+        ax.set(xlabel="width of the network", ylabel=words)
+        ax.set_xticks(widths, [f"{width:g}" for width in widths])
     right.set_title("Over the baseline of the same width")
     left.legend()
     left.set_title("Test games")
