@@ -17,9 +17,9 @@ from rlcourse.experiments import go_retrieval, go_retrieval_gain, reference
 from rlcourse.experiments import go_retrieval_lesson as lesson
 from rlcourse.experiments import go_retrieval_robustness as robustness
 from rlcourse.experiments import go_retrieval_sizes as by_width
-from rlcourse.go import shipped
+from rlcourse.go import saved_model, shipped
 from rlcourse.go.agreement import expert_among
-from rlcourse.go.saved_model import load_model
+from rlcourse.go.model import measure_cost
 from rlcourse.ops.neighbors import nearest
 from rlcourse.viz import neighbor_pictures, retrieval_pictures
 
@@ -534,8 +534,19 @@ go_retrieval_gain.plot_by_share(curves)
 # without training. With few games even the nearest are far, and it still listens to them. Where its band
 # lies on the wrong side of the line, it would have been better without.</details>
 #
-# More neighbors cost computation, and so does a wider network. **Predict**: do neighbors help the small
-# network more, or the large one?
+# Each neighbor is embedded anew for each position. **Predict**: how much more does your network compute
+# with four neighbors than without, and with ten?
+
+# %%
+for number in (0, 2, 4, 10):
+    operations = measure_cost(network, number).represent / 1e6
+    print(f"N = {number:2}: {operations:6.1f} million operations for the state of a position")
+
+# %% [markdown]
+# <details><summary>Explanation</summary>The part of $p_\theta$ that looks at the position is computed once,
+# the rest N times: from N = 1 on a straight line. Looking the neighbors up comes on top.</details>
+#
+# A wider network costs more, too. **Predict**: do neighbors help the small network more, or the large one?
 
 # %%
 by_width.plot_shipped(sizes)
@@ -573,7 +584,7 @@ robustness.plot_shipped(robust)
 # one in which they lower it. (3) Where does the value change sign with random neighbors?
 
 # %%
-model = load_model(shipped.model_path("retrieval"))
+model = saved_model.load_model(shipped.model_path("retrieval"))
 wanted = model.config.num_neighbors
 kinds = {"retrieved": lesson.for_test(world, wanted), "absent": None}
 kinds["random"] = lesson.at_random(world, wanted, seed=0)
