@@ -141,6 +141,18 @@ def test_randomization_reaches_the_network():
     assert not torch.allclose(given, new_learner().update(batch)["loss"])
 
 
+def test_all_modes_see_the_same_symmetries():
+    """Noise takes nothing from the stream that symmetries are drawn from."""
+    seen, batch = [], random_batch(6)
+    for mode in ("retrieved", "absent", "blank"):
+        noise = {"dropout": 0.5, "randomization": 0.5}
+        learner = new_learner(mode=mode, augment=True, **noise)
+        seen.append([learner._prepare(batch).planes for _ in range(4)])
+    for first, *others in zip(*seen, strict=True):
+        assert all(torch.equal(first, other) for other in others)
+    assert not torch.equal(seen[0][0], seen[0][1])
+
+
 def test_augmentation_turns_the_batch():
     """One point of the board is played; turned, its eight images are."""
     learner, batch = new_learner(augment=True), random_batch(64)
