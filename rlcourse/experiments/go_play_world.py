@@ -267,7 +267,8 @@ def trained_world(
 
     Raises:
         FileNotFoundError: there is no such run.
-        ValueError: it was interrupted, or its data is damaged.
+        ValueError: it was interrupted, its data is damaged, or the games that travel with the
+            course are others since.
     """
     if not (folder / "config.json").exists():
         raise FileNotFoundError(
@@ -275,7 +276,8 @@ def trained_world(
             f" go_retrieval --out {folder}`, or name another run as `trained`"
         )
     settings = go_retrieval_study.config_of(folder).data
-    data = prepare(settings, shared_folder(folder), progress, device=device)
+    known = go_retrieval_study.data_of(folder)
+    data = prepare(settings, shared_folder(folder), progress, device=device, known=known)
     model_of = lru_cache(maxsize=16)(partial(go_retrieval_study.model_of, folder))
     database = in_lists(data.database(progress=progress), place, index, progress)
     return World(database, data.test_ids, model_of)
