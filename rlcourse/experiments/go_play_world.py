@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlcourse.experiments import go_lookup, go_retrieval_study
+from rlcourse.experiments.go_players import RandomMoves
 from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
 from rlcourse.go import agent, model
 from rlcourse.go.agent import SearchAgent, game_generator
@@ -56,31 +57,6 @@ class World(NamedTuple):
     @property
     def rules(self) -> Rules:
         return self.database.positions.rules
-
-
-class RandomMoves:
-    """Legal moves at random, drawn anew for each game and move; a contestant in `batch_match`."""
-
-    def __init__(self, seed: int) -> None:
-        self.name, self.seed = "random", seed
-
-    @property
-    def fingerprint(self) -> str:
-        """The seed."""
-        return f"seed {self.seed}"
-
-    def moves(self, go: Go, state: State, games: Sequence[Ongoing]) -> Int[Tensor, " B"]:
-        """A legal point of each board; a pass where there is none, or after the other's pass."""
-        legal = state.legal.cpu()
-        drawn = []
-        for board, game in enumerate(games):
-            places = legal[board, :-1].float()
-            if int(state.num_passes[board]) == 1 or not bool(places.any()):
-                drawn.append(go.rules.num_points)
-                continue
-            generator = game_generator(self.seed, game.number, len(game.moves))
-            drawn.append(int(torch.multinomial(places, 1, generator=generator)))
-        return torch.tensor(drawn)
 
 
 class Careless(EnginePool):
