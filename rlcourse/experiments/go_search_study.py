@@ -69,10 +69,10 @@ PRESETS = {
 
 
 def memory(config: Config, folder: Path, rules: Rules, games: Sequence[Game]) -> Database:
-    """A database over the first games that are not for tests; made once, opened afterwards."""
+    """A database over the first games that are not for tests, kept in a folder for these games."""
     chosen = [g for g in some_games(games, config.num_games, 1) if split_of(g.number) != "test"]
     count = sum(len(game.moves) - game.opening for game in chosen)
-    files = DatabaseFiles.below(folder / "memory")
+    files = DatabaseFiles.below(folder / "memory" / shipped.fingerprint(chosen))
     return build_database(files, rules, chosen, settings_for(count))
 
 

@@ -47,6 +47,14 @@ def test_stages_end_with_the_whole_search():
         assert own[-1].line[0] == int(whole.visits[game].argmax())
 
 
+def test_other_games_have_a_memory_of_their_own(world, tmp_path):
+    """As after an update of the course."""
+    rules, games, known = world
+    later = study.memory(CONFIG, tmp_path, rules, games[12:])
+    again = study.memory(CONFIG, tmp_path, rules, games)
+    assert again.fingerprint == known.fingerprint != later.fingerprint
+
+
 def test_positions_of_test_games_are_watched(world, model):
     rules, games, memory = world
     found = study.watch(CONFIG, games, model, memory, *STEPS, progress=False)
