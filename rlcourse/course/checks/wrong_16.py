@@ -346,8 +346,8 @@ OF_NEEDED = (
     Mistake("These are pairs: count games", needed_with(pairs=True)),
     Mistake("Rounded down, the interval still holds 1/2: round up", needed_with(up=False)),
     Mistake(
-        "These are four times too many: the variance of a fair coin is 1/4, and only the side of the"
-        " interval toward 1/2 matters",
+        "These are four times too many: the variance of a fair coin is 1/4, and only the side of"
+        " the interval toward 1/2 matters",
         needed_with(sides=2),
     ),
 )
