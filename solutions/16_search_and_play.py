@@ -62,10 +62,10 @@ go_play.plot_shipped(curves)
 # ## 1 What to look at next
 #
 # A policy answers at first sight. If the reply to its favorite move captures everything, it does
-# not look. A *search* plays on in thought. Its [tree](glossary.md#search-tree) has positions as nodes and moves
-# as edges, and each *simulation* walks down from the root and adds one node. At each node it must
-# choose: a move that proved good, one that the policy likes, or one that it knows little about?
-# [pUCT](glossary.md#puct) adds these up, and follows the highest
+# not look. A *search* plays on in thought. Its [tree](glossary.md#search-tree) has positions as
+# nodes and moves as edges, and each *simulation* walks down from the root and adds one node. At
+# each node it must choose: a move that proved good, one that the policy likes, or one that it knows
+# little about? [pUCT](glossary.md#puct) adds these up, and follows the highest
 #
 # $$Q(s,a) + c(s)\, P(s,a)\, \frac{\sqrt{n(s)}}{1 + n(s,a)}, \qquad
 # c(s) = c_1 + \log \frac{n(s) + c_2 + 1}{c_2} .$$
@@ -313,7 +313,7 @@ lost = "OOO..\nOOOOO\nXXXXX\nXXXXX\nXXXX."
 go_pictures.row([go_pictures.drawn(won, title="first"), go_pictures.drawn(lost, title="second")])
 
 # %% [markdown]
-# Your search, with 256 simulations each, some ten seconds:
+# Your search, with 256 simulations each, up to ten seconds:
 
 # %%
 values = {}
@@ -340,9 +340,9 @@ for name, row in values.items():
 #
 # $$s^0 = f_\theta(o_t, x^1, \ldots, x^N), \qquad s^{k+1} = h_\theta(s^k, a) .$$
 #
-# From here on $N$ counts neighbors. They are looked up **at the root only**. The search goes on from
-# $s^0$ in the model's own space. The next cell stores several hundred games and loads the shipped networks: about a
-# minute the first time.
+# From here on $N$ counts neighbors. They are looked up **at the root only**. The search goes on
+# from $s^0$ in the model's own space. The next cell stores several hundred games and loads the
+# shipped networks: about a minute the first time.
 
 # %%
 config = go_search_study.PRESETS[preset()]
@@ -376,7 +376,7 @@ for name, operations in costs.items():
 # for each move, however many neighbors and simulations there are. Comparing the keys, which is not
 # in the list, comes on top.</details>
 #
-# Now watch your search on positions of test games, with the retrieval model. About half a minute.
+# Now watch your search on positions of test games, with the retrieval model. Half a minute at most.
 
 # %%
 watched = go_search_study.watch(config, games, model, memory, *steps)
@@ -384,20 +384,20 @@ watched = go_search_study.watch(config, games, model, memory, *steps)
 # %% [markdown]
 # How to read it: left, the policy; in the middle, where the visits went; right, the line that both
 # players' most visited moves make. Values are for who is next; the button of a position says who.
-# Page through the positions, and move the slider. **Predict** which move the first
-# simulation visits, and why. Then: where does the search turn away from the policy's favorite, and
-# after how many simulations?
+# Page through the positions, and move the slider. **Predict** which move the first simulation
+# visits, and why. Then: where does the search turn away from the policy's favorite, and after how
+# many simulations?
 
 # %%
 SearchExplorer(watched)
 
 # %% [markdown]
-# <details><summary>Explanation</summary>The first visit goes to the policy's favorite: all moves have
-# the same value then, and the prior decides. Look for turns where the policy is undecided: where it
-# gives one move 80%, only a clear difference in value turns the search away. Now read the line: how
-# far down does it make sense? The model was trained to look K moves ahead (notebook 15), and was
-# never shown what lies further. Where a line ends in senseless passes, or a clear value drifts
-# toward 0, the search has left what the model knows, and believes its errors.</details>
+# <details><summary>Explanation</summary>The first visit goes to the policy's favorite: all moves
+# have the same value then, and the prior decides. Look for turns where the policy is undecided:
+# where it gives one move 80%, only a clear difference in value turns the search away. Now read the
+# line: how far down does it make sense? The model was trained to look K moves ahead (notebook 15),
+# and was never shown what lies further. Where a line ends in senseless passes, or a clear value
+# drifts toward 0, the search has left what the model knows, and believes its errors.</details>
 #
 # ## 4 Who is stronger?
 #
@@ -510,15 +510,15 @@ search_pictures.needed(games_needed)
 
 # %% [markdown]
 # How to read it: both axes are logarithmic; half the difference takes about four times the games.
-# And with so many, only every second match comes out as clearly: plan for two to four times as many.
+# And with so many, only every second match comes out as clearly: plan for two to four times as
+# many.
 #
 # ## The experiment
 #
 # Your search against no search: the same network, without neighbors, with 16 simulations against
 # its policy alone. Games come in pairs: two games from the same random opening, with colors
-# swapped. About a minute and a half at `laptop`; stop it, and the cells below go on with the games
-# that are finished. **Predict** the share of games that the search wins, and the width of its
-# interval.
+# swapped. A minute or two at `laptop`; stop it once some games are finished, and the cells below go
+# on with those. **Predict** the share of games that the search wins, and the width of its interval.
 
 # %%
 simulations, network = config.simulations, models["baseline"]  # two switches
@@ -534,21 +534,21 @@ played = {name: (match.wins + match.draws / 2, match.num_games)}
 search_pictures.win_rates(played, wilson)
 
 # %% [markdown]
-# How to read it: the dot is the share of games won, the bar your Wilson interval; left of the dotted
-# line the search would lose.
+# How to read it: the dot is the share of games won, the bar your Wilson interval; left of the
+# dotted line the search loses more often than it wins.
 #
 # <details><summary>Explanation</summary>A few simulations can be worth a lot: many mistakes of the
-# policy show a move or two later. Does your interval leave out 50%? At two games of three, which is
-# 120 Elo, it takes <code>games_needed(120)</code>, 35 games: a few dozen are just at the edge. Most
-# effects are far smaller.</details>
+# policy show a move or two later. Does your interval leave out 50%? For a score of two games in
+# three, which is 120 Elo, <code>games_needed(120)</code> says 35 games, and twice as many are wise.
+# Most effects are far smaller.</details>
 #
-# **Flip a switch**: set `simulations` to 64, which takes some four times as long, or `network` to
+# **Flip a switch**: set `simulations` to 64, which takes some minutes, or `network` to
 # `models["retrieval"]`, which was trained with neighbors and plays here without. **Predict** first:
 # does more search win more games? Can you see it in so few?
 #
-# <details><summary>Explanation</summary>With so few games an interval is some 30 points wide: two
-# matches differ clearly only where their intervals stay apart. More search helps as long as the model
-# can be trusted where it leads. More simulations go deeper, and a search is as good as what the model
+# <details><summary>Explanation</summary>With so few games an interval is some 20 points wide: where
+# those of two matches overlap widely, nobody can tell. More search helps as long as the model can
+# be trusted where it leads. More simulations go deeper, and a search is as good as what the model
 # says of the deepest nodes that it visits. Beyond the K moves that it was trained to look ahead, it
 # guesses: with a small K a deep search can even lose to a shallow one.</details>
 #
@@ -565,10 +565,10 @@ display(search_pictures.gains(curves["gain"]))
 # simulations, with 95% intervals over pairs of games; an interval that holds 0 shows nothing. All
 # hold for these trained networks; another training may come out differently.
 #
-# <details><summary>Explanation</summary>In the panel on the right, go up at one cost: the higher curve
-# is the better buy there. Retrieval begins further right, since the keys of its query cost as much as
-# many simulations, whatever comes after; from there on, a further neighbor costs less than a further
-# simulation. Where bars overlap, these games do not tell.</details>
+# <details><summary>Explanation</summary>In the panel on the right, go up at one cost: the higher
+# curve is the better buy there. Retrieval begins further right, since the keys of its query cost as
+# much as many simulations, whatever comes after; from there on, a further neighbor costs less than
+# a further simulation. Where bars overlap, these games do not tell.</details>
 
 # %%
 print("simulations  retrieval minus baseline (points)")
@@ -597,14 +597,14 @@ search_pictures.distances(near.before, near.after, ("as it was", "with the games
 # How to read it: the share of positions whose nearest stored one is at most so far; further left is
 # nearer.
 #
-# <details><summary>Explanation</summary>The line can only move to the left. How far? Games of Go part
-# ways after a few moves, these begin with random stones, and two dozen games are a drop in this
-# memory. If they were like all others, one of them would be the nearest just as often as they make
-# up of the memory: compare the two numbers. The paper added several hundred thousand
+# <details><summary>Explanation</summary>The line can only move to the left. How far? Games of Go
+# part ways after a few moves, these begin with random stones, and a few dozen games are few beside
+# this memory. If they were like all others, one of them would be the nearest just as often as they
+# make up of the memory: compare the two numbers. The paper added several hundred thousand
 # positions.</details>
 #
-# Nearer neighbors, better play? In the shipped run all games of one training's agents were added, and
-# the agent played another match, on openings that none of them had:
+# Nearer neighbors, better play? In the shipped run all games of one training's agents were added,
+# and the agent played another match, on openings that none of them had:
 
 # %%
 display(go_play.plot_shipped(curves, "growth"))
@@ -622,17 +622,18 @@ print(f"win rate, after minus before: {mean:+.1f} points [{low:+.1f}, {high:+.1f
 # and after. Printed, the means over all positions.
 #
 # <details><summary>Explanation</summary>Two questions, two answers. Nearer or not: compare blue
-# with orange-red. Nothing was learned, so removing the games undoes it. Better or not: read the interval of the difference; if it holds 0, this run does
-# not tell. An effect of 20 Elo would take over a thousand games, as your function says.</details>
+# with orange-red. Nothing was learned, so removing the games undoes it. Better or not: read the
+# interval of the difference; if it holds 0, this run does not tell. An effect of 20 Elo would take
+# over a thousand games, as your function says.</details>
 #
 # ## The widget
 #
 # Play against your search: the retrieval model, your three functions, and what it looked up beside
-# the board. You have Black; click on a point. A move takes it a second or two. **Your tasks**: (1)
-# Play your first five moves along the edge, begin again, and play them in the middle. How far is
-# the nearest position that it retrieves, after five moves each? (2) After ten moves or so: are the
-# next moves of its neighbors among those that it visited most? (3) Attack a stone. Does its value
-# fall before you capture it, or only after?
+# the board. You have Black; click on a point. A move takes it up to two seconds. **Your tasks**:
+# (1) Play your first five moves along the edge, begin again, and play them in the middle. How far
+# is the nearest position that it retrieves, after five moves each? (2) After ten moves or so: are
+# the next moves of its neighbors among those that it visited most? (3) Attack a stone. Does its
+# value fall before you capture it, or only after?
 
 # %%
 playing = go_search_study.player(config, model, memory, *steps)
@@ -640,10 +641,10 @@ OpponentBoard(rules, agents={"your search, with neighbors": playing})
 
 # %% [markdown]
 # <details><summary>Answers</summary>(1) Further after moves along the edge: no stored game begins
-# like that. What is retrieved differs from the board, and says less. (2) Compare a calm position with
-# a fight: a neighbor's move is advice for its own board, and in a fight one stone more makes it bad
-# advice. (3) With luck, before: a capture one or two moves away is within reach of the search, if
-# the network has seen such captures.</details>
+# like that. What is retrieved differs from the board, and says less. (2) Compare a calm position
+# with a fight: a neighbor's move is advice for its own board, and in a fight one stone more makes
+# it bad advice. (3) With luck, before: a capture one or two moves away is within reach of the
+# search, if the network has seen such captures.</details>
 #
 # ## In the paper
 #
@@ -681,8 +682,8 @@ progress()
 #   step.
 # * Neighbors are looked up once for each move; the search unrolls the model from there.
 # * A win rate without its interval says little; half the difference takes four times the games.
-# * Memory can grow without training: nearer neighbors can come at once, wins have to
-#   be shown.
+# * Memory can grow without training: nearer neighbors can come at once, wins have to be
+#   shown.
 #
 # | what | function | file |
 # | --- | --- | --- |

@@ -50,7 +50,7 @@ class Config:
     """
 
     num_games: int = 600
-    num_pairs: int = 16
+    num_pairs: int = 32
     simulations: int = 16
     most_simulations: int = 128
     plies: tuple[int, ...] = (8, 20, 30, 40)
