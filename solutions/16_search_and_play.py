@@ -54,7 +54,7 @@ go_play.plot_shipped(curves)
 #    <details><summary>Answer</summary>−0.7: what one wins, the other loses. Between two moves the
 #    discount is −1.</details>
 # 3. What does the model need for the position after a move: the board?
-#    <details><summary>Answer</summary>No. $h_\theta(s, a)$, in code <code>dynamics(state,
+#    <details><summary>Answer</summary>No. h<sub>θ</sub>(s, a), in code <code>dynamics(state,
 #    move)</code>, makes the next state from a state; the rules are not asked, and no neighbor is
 #    looked up.</details>
 
