@@ -32,7 +32,8 @@ go_play.plot_shipped(curves)
 
 # %% [markdown]
 # How to read it: higher is better; bars are 95% intervals over games. Left, more simulations; in
-# the middle, more neighbors; right, both against what a move costs, lookup included.
+# the middle, more neighbors; right, both against what the networks compute for a move, those of the
+# lookup included.
 #
 # When you are done, you can
 #
@@ -53,17 +54,18 @@ go_play.plot_shipped(curves)
 #    <details><summary>Answer</summary>−0.7: what one wins, the other loses. Between two moves the
 #    discount is −1.</details>
 # 3. What does the model need for the position after a move: the board?
-#    <details><summary>Answer</summary>No. <code>dynamics(state, move)</code> makes the next state
-#    from a state; the rules are not asked, and no neighbor is looked up.</details>
+#    <details><summary>Answer</summary>No. h<sub>θ</sub>(s, a), in code <code>dynamics(state,
+#    move)</code>, makes the next state from a state; the rules are not asked, and no neighbor is
+#    looked up.</details>
 
 # %% [markdown]
 # ## 1 What to look at next
 #
-# A policy has habits. If the answer to its favorite move captures everything, it cannot know. A
-# *search* plays on in thought. Its [tree](glossary.md#search-tree) has positions as nodes and moves
-# as edges, and each *simulation* walks down from the root and adds one node. At each node it must
-# choose: a move that proved good, one that the policy likes, or one that it knows little about?
-# [pUCT](glossary.md#puct) adds these up, and follows the highest
+# A policy answers at first sight. If the reply to its favorite move captures everything, it does
+# not look. A *search* plays on in thought. Its [tree](glossary.md#search-tree) has positions as
+# nodes and moves as edges, and each *simulation* walks down from the root and adds one node. At
+# each node it must choose: a move that proved good, one that the policy likes, or one that it knows
+# little about? [pUCT](glossary.md#puct) adds these up, and follows the highest
 #
 # $$Q(s,a) + c(s)\, P(s,a)\, \frac{\sqrt{n(s)}}{1 + n(s,a)}, \qquad
 # c(s) = c_1 + \log \frac{n(s) + c_2 + 1}{c_2} .$$
@@ -78,7 +80,7 @@ go_play.plot_shipped(curves)
 #
 # A move that was not tried has no $Q$. Let it count as the mean value of its node.
 #
-# **Predict** which move is next, by what each has going for it:
+# **Predict** which move is next, by what each has going for it, where the node's mean value is 0.12:
 #
 # | move | prior | visits | q |
 # | --- | --- | --- | --- |
@@ -278,8 +280,9 @@ for _ in range(14):
 search_pictures.tree_picture(forest.trees[0], ["1", "2", "3"])
 
 # %% [markdown]
-# How to read it: the number on an edge is what was taken; players take turns from row to row. A
-# value is for the player to move, so −1.00 at the bottom means that the other one has just won.
+# How to read it: the number on an edge is what was taken; black discs are you, white ones the
+# opponent. A value is for the player to move, so −1.00 at the bottom means that the other one has
+# just won.
 
 # %%
 (stages,) = go_search_study.stages(nim.root([5]), nim.recurrent, 256, *steps)
@@ -289,16 +292,20 @@ names = ["take 1", "take 2", "take 3"]
 search_pictures.visits_over_simulations(counts, history, names, "A pile of five")
 
 # %% [markdown]
+# How to read it: the share of all visits so far that went to each move, after more and more
+# simulations.
+#
 # <details><summary>Explanation</summary>Take one, and leave four: whatever the opponent takes, you
 # take the rest. After 2 or 3 the opponent wins at once, so these moves get few visits more. At
 # first all moves look alike; as soon as one simulation has seen a refutation, the values above it
-# change, and the walks turn.</details>
+# change, and the walks turn. A losing move is never given up for good: its bonus grows slowly as
+# others are visited.</details>
 #
 # ## 3 The same search on Go
 #
 # Two positions on a 5x5 board, Black to move, four moves to the end. The model here knows the
-# rules, has no policy, and calls who has more points ahead: Black, with +0.76, on both boards.
-# **Predict** who wins each.
+# rules, has no policy, and believes that who has more points is ahead: Black, with +0.76, on both
+# boards. **Predict** who wins each.
 
 # %%
 won = "OOO..\nOOOOO\nXXXXX\nXXXXX\nXXX.."
@@ -306,7 +313,7 @@ lost = "OOO..\nOOOOO\nXXXXX\nXXXXX\nXXXX."
 go_pictures.row([go_pictures.drawn(won, title="first"), go_pictures.drawn(lost, title="second")])
 
 # %% [markdown]
-# Your search, with 256 simulations each, some ten seconds:
+# Your search, with 256 simulations each, up to ten seconds:
 
 # %%
 values = {}
@@ -319,10 +326,12 @@ for name, row in values.items():
     print(f"{name:11}", row)
 
 # %% [markdown]
-# <details><summary>Explanation</summary>Both chains have no room but a few empty points. On the
-# first board Black and White have two each, and Black is to move: Black captures first. On the
-# second Black has one, and White takes all of Black's stones with the next move. Counting points
-# does not see that; eight simulations begin to.</details>
+# How to read it: below each number of simulations, the mean value of the position for Black.
+#
+# <details><summary>Explanation</summary>Each chain has few liberties. On the first board Black and
+# White have two each, and Black is to move: Black captures first. On the second Black has one, and
+# White takes all of Black's stones with the next move. Counting points does not see that; eight
+# simulations begin to.</details>
 #
 # ### Retrieve once, then think
 #
@@ -331,9 +340,9 @@ for name, row in values.items():
 #
 # $$s^0 = f_\theta(o_t, x^1, \ldots, x^N), \qquad s^{k+1} = h_\theta(s^k, a) .$$
 #
-# Neighbors $x^i$ are looked up **at the root only**. The search goes on from $s^0$ in the model's
-# own space. The next cell stores several hundred games and loads the shipped networks: about a
-# minute the first time.
+# From here on $N$ counts neighbors. They are looked up **at the root only**. The search goes on
+# from $s^0$ in the model's own space. The next cell stores several hundred games and loads the
+# shipped networks: about a minute the first time.
 
 # %%
 config = go_search_study.PRESETS[preset()]
@@ -364,29 +373,31 @@ for name, operations in costs.items():
 # <details><summary>Explanation</summary>A neighbor passes once through a narrow network, a
 # simulation through the dynamics and both heads. So more neighbors are cheap. But the first has a
 # price: the key network of notebook 14 looks at all eight images of the query. That is paid once
-# for each move, however many neighbors and simulations there are.</details>
+# for each move, however many neighbors and simulations there are. Comparing the keys, which is not
+# in the list, comes on top.</details>
 #
-# Now watch your search on positions of test games, with the retrieval model. About half a minute.
+# Now watch your search on positions of test games, with the retrieval model. Half a minute at most.
 
 # %%
 watched = go_search_study.watch(config, games, model, memory, *steps)
 
 # %% [markdown]
-# Left, the policy; in the middle, where the visits went; right, the line that both players' best
-# moves make. Page through the positions, and move the slider. **Predict** which move the first
-# simulation visits, and why. Then: where does the search turn away from the policy's favorite, and
-# after how many simulations?
+# How to read it: left, the policy; in the middle, where the visits went; right, the line that both
+# players' most visited moves make. Values are for who is next; the button of a position says who.
+# Page through the positions, and move the slider. **Predict** which move the first simulation
+# visits, and why. Then: where does the search turn away from the policy's favorite, and after how
+# many simulations?
 
 # %%
 SearchExplorer(watched)
 
 # %% [markdown]
-# <details><summary>Explanation</summary>The first visit goes to the policy's favorite: all moves have
-# the same value then, and the prior decides. Look for turns where the policy is undecided: where it
-# gives one move 80%, the search seldom disagrees. Now read the line: how far down does it make sense?
-# The model was trained to look K moves ahead (notebook 15), and was never shown what lies further.
-# Where a line ends in senseless passes, or a clear value drifts toward 0, the search has left what
-# it knows: it believes an error of its own, and more simulations go deeper into it.</details>
+# <details><summary>Explanation</summary>The first visit goes to the policy's favorite: all moves
+# have the same value then, and the prior decides. Look for turns where the policy is undecided:
+# where it gives one move 80%, only a clear difference in value turns the search away. Now read the
+# line: how far down does it make sense? The model was trained to look K moves ahead (notebook 15),
+# and was never shown what lies further. Where a line ends in senseless passes, or a clear value
+# drifts toward 0, the search has left what the model knows, and believes its errors.</details>
 #
 # ## 4 Who is stronger?
 #
@@ -498,15 +509,16 @@ check(games_needed)
 search_pictures.needed(games_needed)
 
 # %% [markdown]
-# How to read it: both axes are logarithmic; half the difference takes four times the games. And
-# with so many, only every second match comes out as clearly: plan for two to four times as many.
+# How to read it: both axes are logarithmic; half the difference takes about four times the games.
+# And with so many, only every second match comes out as clearly: plan for two to four times as
+# many.
 #
 # ## The experiment
 #
 # Your search against no search: the same network, without neighbors, with 16 simulations against
 # its policy alone. Games come in pairs: two games from the same random opening, with colors
-# swapped. About a minute and a half at `laptop`. **Predict** the share of games that the search
-# wins, and the width of its interval.
+# swapped. A minute or two at `laptop`; stop it once some games are finished, and the cells below go
+# on with those. **Predict** the share of games that the search wins, and the width of its interval.
 
 # %%
 simulations, network = config.simulations, models["baseline"]  # two switches
@@ -522,16 +534,27 @@ played = {name: (match.wins + match.draws / 2, match.num_games)}
 search_pictures.win_rates(played, wilson)
 
 # %% [markdown]
-# <details><summary>Explanation</summary>A few simulations already win most games: many mistakes of the
-# policy show a move or two later. The effect is so large that a few dozen games prove it. Most effects
-# are not. And it need not grow with the number of simulations: a search is as good as what the model
-# says of the deepest nodes that it visits.</details>
+# How to read it: the dot is the share of games won, the bar your Wilson interval; left of the
+# dotted line the search loses more often than it wins.
 #
-# **Flip a switch**: halve the `simulations`, or set `network` to `models["retrieval"]`, which was
-# trained with neighbors and plays here without. Which of the changes can you see in so few games?
+# <details><summary>Explanation</summary>A few simulations can be worth a lot: many mistakes of the
+# policy show a move or two later. Does your interval leave out 50%? For a score of two games in
+# three, which is 120 Elo, <code>games_needed(120)</code> says 35 games, and twice as many are wise.
+# Most effects are far smaller.</details>
+#
+# **Flip a switch**: set `simulations` to 64, which takes some minutes, or `network` to
+# `models["retrieval"]`, which was trained with neighbors and plays here without. **Predict** first:
+# does more search win more games? Can you see it in so few?
+#
+# <details><summary>Explanation</summary>With so few games an interval is some 20 points wide: where
+# those of two matches overlap widely, nobody can tell. More search helps as long as the model can
+# be trusted where it leads. More simulations go deeper, and a search is as good as what the model
+# says of the deepest nodes that it visits. Beyond the K moves that it was trained to look ahead, it
+# guesses: with a small K a deep search can even lose to a shallow one.</details>
 #
 # Now the question of this part of the course: **does retrieval win games?** That took many more
-# games than you have time for. The shipped matches, all on the same openings:
+# games than you have time for. **Predict**: at equal cost, are neighbors or simulations the better
+# buy? The shipped matches, all on the same openings:
 
 # %%
 display(go_play.plot_shipped(curves))
@@ -539,10 +562,13 @@ display(search_pictures.gains(curves["gain"]))
 
 # %% [markdown]
 # How to read it: above, as at the start. Below, what retrieval adds at the same number of
-# simulations, with 95% intervals over pairs of games; an interval that holds 0 shows nothing.
+# simulations, with 95% intervals over pairs of games; an interval that holds 0 shows nothing. All
+# hold for these trained networks; another training may come out differently.
 #
-# **Predict** before you look at the right one above: at equal cost, are neighbors or simulations
-# the better buy?
+# <details><summary>Explanation</summary>In the panel on the right, go up at one cost: the higher
+# curve is the better buy there. Retrieval begins further right, since the keys of its query cost as
+# much as many simulations, whatever comes after; from there on, a further neighbor costs less than
+# a further simulation. Where bars overlap, these games do not tell.</details>
 
 # %%
 print("simulations  retrieval minus baseline (points)")
@@ -555,7 +581,7 @@ print(f"retrieval against baseline directly: {mean:.1%} [{low:.1%}, {high:.1%}]"
 # ## 5 New games, no training
 #
 # A player meets positions that no expert's game has: its own mistakes lead there, and the
-# opponent's. What is looked up there is far away. But memory is easy to change: **add the games
+# opponent's. What is looked up there may be far away. But memory is easy to change: **add the games
 # that were played**, as another source, and the next game finds them. No weight changes.
 #
 # **Predict**: three quarters of your match's games are added. For what share of the positions in
@@ -571,48 +597,54 @@ search_pictures.distances(near.before, near.after, ("as it was", "with the games
 # How to read it: the share of positions whose nearest stored one is at most so far; further left is
 # nearer.
 #
-# <details><summary>Explanation</summary>The lines nearly coincide. Games of Go part ways after a few
-# moves, these begin with random stones, and two dozen games are a drop in this memory. If they were
-# like all others, one of them would be the nearest just as often as they make up of the memory:
-# compare the two numbers. The paper added several hundred thousand positions.</details>
+# <details><summary>Explanation</summary>The line can only move to the left. How far? Games of Go
+# part ways after a few moves, these begin with random stones, and a few dozen games are few beside
+# this memory. If they were like all others, one of them would be the nearest just as often as they
+# make up of the memory: compare the two numbers. The paper added several hundred thousand
+# positions.</details>
 #
-# Nearer neighbors, better play? In the shipped run all games of a seed were added, and the agent
-# played another match, on openings that none of them had:
+# Nearer neighbors, better play? In the shipped run all games of one training's agents were added,
+# and the agent played another match, on openings that none of them had:
 
 # %%
 display(go_play.plot_shipped(curves, "growth"))
-for kind in ("test_before", "met_before", "met_after", "met_removed"):
+kinds = {"test_before": "test games", "met_before": "met in play"}
+kinds |= {"met_after": "games added", "met_removed": "and removed again"}
+for kind, words in kinds.items():
     mean, low, high = (float(part[0]) for part in curves[f"distance/{kind}"][1:])
-    print(f"{kind:12} nearest at {mean:8,.0f} on average [{low:,.0f}, {high:,.0f}]")
+    print(f"{words:18} nearest at {mean:8,.0f} on average [{low:,.0f}, {high:,.0f}]")
 mean, low, high = (100 * float(part[0]) for part in curves["grown/gain"][1:])
 print(f"win rate, after minus before: {mean:+.1f} points [{low:+.1f}, {high:+.1f}]")
 
 # %% [markdown]
 # How to read it: left, distances by the moves played: black, positions of test games; orange-red,
-# those met in play; blue, the same players' positions once the games were added. Right, the win
-# rates before and after.
+# those met in play; blue, the same positions once the games were added. Right, the win rates before
+# and after. Printed, the means over all positions.
 #
 # <details><summary>Explanation</summary>Two questions, two answers. Nearer or not: compare blue
-# with orange-red. Better or not: read the interval of the difference; if it holds 0, this run does
-# not tell. An effect of 20 Elo would take over a thousand games, as your function says.</details>
+# with orange-red. Nothing was learned, so removing the games undoes it. Better or not: read the
+# interval of the difference; if it holds 0, this run does not tell. An effect of 20 Elo would take
+# over a thousand games, as your function says.</details>
 #
 # ## The widget
 #
 # Play against your search: the retrieval model, your three functions, and what it looked up beside
-# the board. You have Black; click on a point. A move takes it a second or two. **Your tasks**: (1)
-# Open in an unusual place, such as A1. What happens to the distances of what it retrieves? (2)
-# After ten moves or so: are the next moves of its neighbors among those that it visited most? (3)
-# Attack a stone. Does its value fall before you capture it, or only after?
+# the board. You have Black; click on a point. A move takes it up to two seconds. **Your tasks**:
+# (1) Play your first five moves along the edge, begin again, and play them in the middle. How far
+# is the nearest position that it retrieves, after five moves each? (2) After ten moves or so: are
+# the next moves of its neighbors among those that it visited most? (3) Attack a stone. Does its
+# value fall before you capture it, or only after?
 
 # %%
 playing = go_search_study.player(config, model, memory, *steps)
 OpponentBoard(rules, agents={"your search, with neighbors": playing})
 
 # %% [markdown]
-# <details><summary>Answers</summary>(1) They grow: no expert begins there. What is retrieved
-# differs from the board, and says less. (2) Often one or two of them, where the position is calm.
-# (3) With luck, before: a capture one or two moves away is within reach of the search, if the
-# network has seen such captures.</details>
+# <details><summary>Answers</summary>(1) Further after moves along the edge: no stored game begins
+# like that. What is retrieved differs from the board, and says less. (2) Compare a calm position
+# with a fight: a neighbor's move is advice for its own board, and in a fight one stone more makes
+# it bad advice. (3) With luck, before: a capture one or two moves away is within reach of the
+# search, if the network has seen such captures.</details>
 #
 # ## In the paper
 #
@@ -626,12 +658,14 @@ OpponentBoard(rules, agents={"your search, with neighbors": playing})
 # | | paper | here |
 # | --- | --- | --- |
 # | data | some 50 million positions, an expert in the style of AlphaZero | far fewer, of GNU Go |
-# | opponent | Pachi, 400,000 simulations | far weaker, the same for all our agents |
+# | opponent | Pachi, 400,000 simulations | far weaker: GNU Go that makes random moves now and then |
+# | neighbors | 2 to 10, mostly 10 | 2, 4 and 10, mostly 4 |
 # | simulations | 200 | fewer, see the axis |
-# | games added | of the agent against Pachi | of all agents of a seed |
+# | games added | of the agent against Pachi | of all agents of one training |
 # | pUCT's constants, temperature, noise | not known to us | MuZero's, 0, none |
 # | number of games | not known to us | enough for the intervals shown |
 # | a move that was not tried | not known to us | its node's mean value |
+# | passing | not known to us | by our rule: after a pass, where that wins by area |
 #
 # Where they see a clear gain and our interval holds 0, suspect our data first: fewer positions of a
 # weaker expert.
@@ -648,7 +682,8 @@ progress()
 #   step.
 # * Neighbors are looked up once for each move; the search unrolls the model from there.
 # * A win rate without its interval says little; half the difference takes four times the games.
-# * Memory can grow without training: nearer neighbors come at once, wins have to be shown.
+# * Memory can grow without training: nearer neighbors can come at once, wins have to be
+#   shown.
 #
 # | what | function | file |
 # | --- | --- | --- |
@@ -656,7 +691,8 @@ progress()
 # | the same, compiled | `search` | `rlcourse/go/mcts.py`, `mcts_kernel.py` |
 # | the player | `SearchAgent` | `rlcourse/go/agent.py` |
 # | neighbors for it | `FromDatabase` | `rlcourse/go/retrieve.py` |
-# | matches, intervals | `play_batch_match`, `wilson_interval` | `rlcourse/go/batch_match.py`, `arena.py` |
+# | matches | `play_batch_match` | `rlcourse/go/batch_match.py` |
+# | intervals, number of games | `wilson_interval`, `games_needed` | `rlcourse/go/arena.py` |
 # | a memory that grows | `Database.add` | `rlcourse/go/database.py` |
 
 # %% [markdown]
@@ -671,4 +707,5 @@ progress()
 # **Further reading.** Humphreys et al., *Large-Scale Retrieval for Reinforcement Learning* (arXiv
 # 2206.05314), section 4: the results beside which ours stand. Schrittwieser et al., *Mastering
 # Atari, Go, Chess and Shogi by Planning with a Learned Model* (arXiv 1911.08265): MuZero, appendix
-# B has the search. Wilson, *Probable Inference* (1927): six pages, still the best interval.
+# B has the search. Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*
+# (1927): four pages, and the interval of exercise 16.wilson.

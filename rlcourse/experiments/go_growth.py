@@ -27,7 +27,7 @@ from rlcourse.go.symmetry import sources
 from rlcourse.run.files import write_whole
 
 ADDED = 1  # the source of the agent's own games
-_MOST_SEEDS = 1_000
+MOST_SEEDS = 1_000
 
 
 def games_of(folder: Path) -> list[Game]:
@@ -65,12 +65,12 @@ def seed_of_other_openings(
         ValueError: a thousand seeds were tried.
     """
     begun = {_image(rules, game.moves[: game.opening]) for game in games}
-    for seed in range(first, first + _MOST_SEEDS):
+    for seed in range(first, first + MOST_SEEDS):
         openings = (match_opening(rules, seed, 2 * pair, stones) for pair in range(num_pairs))
         if not any(_image(rules, opening) in begun for opening in openings):
             return seed
     raise ValueError(
-        f"of {_MOST_SEEDS} seeds none has {num_pairs} openings of {stones[0]} to {stones[1]} stones"
+        f"of {MOST_SEEDS} seeds none has {num_pairs} openings of {stones[0]} to {stones[1]} stones"
         " that are new: ask for fewer pairs or more stones"
     )
 
@@ -187,13 +187,13 @@ def _copy(database: Database, folder: Path) -> Database:
     made_of = folder / "copied_from.txt"
     if made_of.exists() and made_of.read_text() != database.fingerprint:
         raise ValueError(f"{folder} is a copy of another database: delete it, and run again")
+    write_whole(made_of, database.fingerprint)  # first: what is copied below is of this one
     parts = {"positions": database.positions, "keys": database.shards, "index": database}
     for name, part in parts.items():
         if not (folder / name).exists():
             beside = folder / f".{name}.{uuid.uuid4().hex}"
             shutil.copytree(part.folder, beside, ignore=shutil.ignore_patterns("*.lock"))
             os.replace(beside, folder / name)
-    write_whole(made_of, database.fingerprint)
     positions = Positions.open(folder / "positions")
     shards = KeyShards.open(folder / "keys", positions, database.keys)
     settings, device = database.config, database.device

@@ -18,8 +18,9 @@ and once more for the former when the games are removed again. Openings are shor
 of both matches have something in common.
 
 Intervals of win rates are Wilson's, 95 %, over all games of all seeds; those of differences are
-bootstrapped over pairs of openings, which both agents played; those of distances over games. They
-hold for these trainings: three seeds say little about others.
+bootstrapped over pairs of openings, which both agents played; those of distances over games, of
+which those of tests are the same for all seeds. They hold for these trainings: three seeds say
+little about others.
 
 **Deviations.** A far weaker expert and opponent: GNU Go, a tenth of whose moves are random, so that
 the win rates of short trainings lie away from 0. Fewer simulations. Games of all agents of a seed
@@ -27,6 +28,7 @@ are added, not of one. Operations count the keys of a query under all eight symm
 paper counts is not known to us.
 """
 
+import sys
 from pathlib import Path
 
 import torch
@@ -48,10 +50,11 @@ from rlcourse.experiments.go_play_world import (
     small_world,
     trained_world,
 )
-from rlcourse.go.agent import SearchAgent
+from rlcourse.go.agent import SearchAgent, weights_fingerprint
 from rlcourse.go.arena import count
 from rlcourse.go.batch_match import BatchContestant, play_batch_match
 from rlcourse.go.database import Database
+from rlcourse.run.files import exclusively
 from rlcourse.run.record import Record
 
 __all__ = [
@@ -69,6 +72,7 @@ __all__ = [
 ]
 
 _FAR = 1_000_000  # seeds of the second matches begin behind those of the first
+_WORLD = "world"
 
 PRESETS = {
     "smoke": Config(
@@ -103,7 +107,9 @@ def run(
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> bool:
-    """Plays all matches; resumes; False if interrupted.
+    """Plays all matches; resumes; False if something is left to do.
+
+    Several processes may run the same in one folder: each takes the seeds that no other is at.
 
     Args:
         config: see `Config`.
@@ -114,23 +120,50 @@ def run(
 
     Raises:
         FileNotFoundError: the models are not trained; says by which command.
-        ValueError: the folder was begun with other settings, models or games, or there is no such
-            opponent.
+        ValueError: the folder was begun with other settings, models or games, the games have
+            changed since the models were trained, another process makes the database, or there is
+            no such opponent.
         EngineError: the opponent has failed in a game.
     """
     Record(folder, config)
+    taken = []
     try:
-        if config.trained:
-            place = folder / "world" / "index"
-            parts = (Path(config.trained), place, config.index)
-            world = trained_world(*parts, device, progress)
-        else:
-            world = small_world(folder / "world")
+        world = _world(config, folder / _WORLD, device, progress)
         for number in range(config.num_seeds):
-            _Seed(config, number, folder / f"seed_{number}", world, device, progress).run()
+            place = folder / f"seed_{number}"
+            place.mkdir(exist_ok=True)
+            try:
+                with exclusively(place / ".lock"):
+                    _Seed(config, number, place, world, device, progress).run()
+            except BlockingIOError:
+                taken.append(place.name)
     except KeyboardInterrupt:
         return False
-    return True
+    if taken:
+        print(
+            f"other processes are at {', '.join(taken)} in {folder}: run this again when they are"
+            " done",
+            file=sys.stderr,
+        )
+    return not taken
+
+
+def second_seed(config: Config, number: int) -> int:
+    """The first that is tried for the openings of the second match of seed `number`. Those of
+    different `number` do not meet: their games are not the same."""
+    return _FAR + go_growth.MOST_SEEDS * (config.seed + number)
+
+
+def _world(config: Config, place: Path, device: torch.device | str, progress: bool) -> World:
+    place.mkdir(exist_ok=True)
+    try:
+        with exclusively(place / ".lock"):
+            if not config.trained:
+                return small_world(place)
+            parts = (Path(config.trained), place / "index", config.index)
+            return trained_world(*parts, device, progress)
+    except BlockingIOError as error:
+        raise ValueError(str(error)) from error
 
 
 class _Seed:
@@ -150,7 +183,11 @@ class _Seed:
 
     def run(self) -> None:
         config, pairings = self._config, self._config.matches()
-        made_of = {"database": self._world.database.fingerprint}
+        models = {
+            variant: weights_fingerprint(self._world.model_of(self._number, variant))
+            for variant in config.variants
+        }
+        made_of = {"database": self._world.database.fingerprint, "models": models}
         record, grown = (Record(place, made_of) for place in (self._folder, self._growth))
         first = 0 if record.last_step is None else record.last_step + 1
         if first == len(pairings) and grown.last_step is not None:
@@ -209,7 +246,8 @@ class _Seed:
         games = go_growth.numbered(games_of(self._folder / pairing.name) for pairing in against)
         after = go_growth.grown(world.database, games, folder / "database", self._progress)
         shape = (config.num_pairs, config.stones)
-        seed = go_growth.seed_of_other_openings(world.rules, games, *shape, _FAR + self._openings)
+        first = second_seed(config, self._number)
+        seed = go_growth.seed_of_other_openings(world.rules, games, *shape, first)
         rates = {}
         for name, database in (("before", world.database), ("after", after)):
             agent = self._agent(config.retrieval, config.main, database)

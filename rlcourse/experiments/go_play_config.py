@@ -21,7 +21,7 @@ class Config:
         simulations: at which these two play.
         main: simulations of all other agents, of the direct match and of the second match.
         num_pairs: of games, in each match.
-        num_parallel: games at once.
+        num_parallel: games at once; an engine needs three open files for each.
         stones: fewest and most random ones of an opening. The fewer, the more alike are games.
         num_looked_up: positions of each kind that the growing database is asked for.
         bin_width, num_bins: plies, in which distances are averaged.
@@ -36,8 +36,8 @@ class Config:
     retrieval: str = "n4"
     simulations: tuple[int, ...] = (0, 8, 32, 64)
     main: int = 32
-    num_pairs: int = 34
-    num_parallel: int = 68
+    num_pairs: int = 50
+    num_parallel: int = 50
     stones: tuple[int, int] = (2, 2)
     num_looked_up: int = 1_000
     bin_width: int = 10

@@ -35,12 +35,18 @@ def load(folder: Path) -> Result:
 
     Raises:
         FileNotFoundError: it has not been run.
-        ValueError: it was interrupted; run the experiment again to go on.
+        ValueError: it was interrupted, run the experiment again to go on; or it is of another
+            version.
     """
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"no run in {folder}: run the experiment first")
     kept = load_config(folder)
-    config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+    try:
+        config = Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+    except TypeError as error:
+        raise ValueError(
+            f"the run in {folder} is of another version ({error}): run it anew in another folder"
+        ) from error
     seeds = [folder / f"seed_{number}" for number in range(config.num_seeds)]
     pairings = config.matches()
     for place in seeds:
@@ -50,12 +56,11 @@ def load(folder: Path) -> Result:
     metrics = load_metrics(seeds[0])
     costs = np.stack([metrics["operations"], metrics["operations_keys"]], 1)
     scores = {pairing: _scores([place / pairing.name for place in seeds]) for pairing in pairings}
-    matches = ("before", "after")
-    growth = {name: _scores([place / "growth" / name for place in seeds]) for name in matches}
+    growth = {name: _scores([place / "growth" / name for place in seeds]) for name in MATCHES}
     met = {
         kind: [read_rows(place / "growth" / f"{kind}.rows") for place in seeds] for kind in KINDS
     }
-    for name in matches:
+    for name in MATCHES:
         places = [place / "growth" / name for place in seeds]
         met[f"play_{name}"] = [read_met(place / MET, games_of(place)) for place in places]
     return Result(config, scores, dict(zip(pairings, costs, strict=True)), growth, met)
@@ -97,13 +102,28 @@ def change(result: Result, kind: str) -> tuple[float, float, float]:
         kind: "test" or "met".
     """
     games = []
-    for before, after in zip(
-        result.met[f"{kind}_before"], result.met[f"{kind}_after"], strict=True
-    ):
+    pairs = zip(_apart(result, f"{kind}_before"), _apart(result, f"{kind}_after"), strict=True)
+    for before, after in pairs:
         changed = after.copy()
         changed["distance"] -= before["distance"]
         games.append(game_means(changed))
     return _of_games(np.concatenate(games))
+
+
+def distance(result: Result, kind: str) -> tuple[float, float, float]:
+    """The mean distance over games, each the mean of its positions, with its interval over games.
+
+    Args:
+        result: see `load`.
+        kind: of positions, a name in `Result.met`.
+    """
+    return _of_games(np.concatenate([game_means(part) for part in _apart(result, kind)]))
+
+
+def _apart(result: Result, kind: str) -> list[np.ndarray]:
+    """Rows in parts whose games are not the same. Test games are those of all seeds."""
+    rows = result.met[kind]
+    return [np.concatenate(rows)] if kind.startswith("test") else rows
 
 
 def by_ply(rows: Sequence[np.ndarray], width: int, num_bins: int) -> Curve:
@@ -111,7 +131,7 @@ def by_ply(rows: Sequence[np.ndarray], width: int, num_bins: int) -> Curve:
     is no position.
 
     Args:
-        rows: of each seed, of type `go_met.ROW`.
+        rows: of type `go_met.ROW`, in parts whose games are not the same.
         width, num_bins: the bins are [0, width), [width, 2 width) ...
     """
     means = [
@@ -133,13 +153,15 @@ def reference_curves(folder: Path) -> dict[str, Curve]:
     """What is shipped; the labels do not depend on the settings.
 
     baseline, retrieval          win rate against simulations
-    gain                         of retrieval over the baseline, by simulations
+    gain, gain/all               of retrieval over the baseline, by simulations, and their mean
     neighbors                    win rate against N, at the main number of simulations
     direct                       win rate of retrieval against the baseline, there
     operations/baseline, /retrieval, /neighbors    win rates against 10^6 operations of a move
+    operations_model/...         the same without the operations of a query's keys
     grown, grown/gain            win rate with the database as it was (0) and as it is (1)
     distance/KIND                mean by kind of positions, at x = 0
-    ply/test_before, ply/play_before, ply/play_after    distances against plies
+    change/test, change/met      of the distance of the same positions, after minus before
+    ply/KIND                     distances against plies, of some kinds
     """
     result = load(folder)
     config = result.config
@@ -158,13 +180,12 @@ def reference_curves(folder: Path) -> dict[str, Curve]:
         curves[f"operations_model/{name}"] = _rates(result, pairings, costs[:, 0])
     curves["grown"] = _curve([0, 1], [win_rate(result.growth[name]) for name in MATCHES])
     curves["grown/gain"] = _curve([0], [gain(result.growth["after"], result.growth["before"])])
-    for kind, rows in result.met.items():
-        games = np.concatenate([game_means(part) for part in rows])
-        curves[f"distance/{kind}"] = _curve([0], [_of_games(games)])
+    for kind in result.met:
+        curves[f"distance/{kind}"] = _curve([0], [distance(result, kind)])
     for kind in ("test", "met"):
         curves[f"change/{kind}"] = _curve([0], [change(result, kind)])
     for kind in ("test_before", "met_before", "met_after", "play_before", "play_after"):
-        curves[f"ply/{kind}"] = by_ply(result.met[kind], config.bin_width, config.num_bins)
+        curves[f"ply/{kind}"] = by_ply(_apart(result, kind), config.bin_width, config.num_bins)
     return curves
 
 
@@ -193,9 +214,8 @@ def table(folder: Path) -> str:
     lines.append(f"{'after minus before':26}{_gain_words(found)}")
     lines += ["", f"{'nearest stored position':26}{'distance':>9}{'neighbors that were added':>27}"]
     for kind, rows in result.met.items():
-        joined = np.concatenate(rows)
-        distance, added = joined["distance"].mean(), joined["added"].mean()
-        lines.append(f"{kind.replace('_', ', '):26}{distance:>9.2f}{added:>27.1%}")
+        mean, added = distance(result, kind)[0], np.concatenate(rows)["added"].mean()
+        lines.append(f"{kind.replace('_', ', '):26}{mean:>9.2f}{added:>27.1%}")
     for kind in ("test", "met"):
         mean, low, high = change(result, kind)
         lines.append(f"{f'{kind}, after minus before':26}{mean:>9.2f} [{low:.2f}, {high:.2f}]")

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlcourse.experiments import go_lookup, go_retrieval_study
+from rlcourse.experiments.go_players import RandomMoves
 from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
 from rlcourse.go import agent, model
 from rlcourse.go.agent import SearchAgent, game_generator
@@ -56,31 +57,6 @@ class World(NamedTuple):
     @property
     def rules(self) -> Rules:
         return self.database.positions.rules
-
-
-class RandomMoves:
-    """Legal moves at random, drawn anew for each game and move; a contestant in `batch_match`."""
-
-    def __init__(self, seed: int) -> None:
-        self.name, self.seed = "random", seed
-
-    @property
-    def fingerprint(self) -> str:
-        """The seed."""
-        return f"seed {self.seed}"
-
-    def moves(self, go: Go, state: State, games: Sequence[Ongoing]) -> Int[Tensor, " B"]:
-        """A legal point of each board; a pass where there is none, or after the other's pass."""
-        legal = state.legal.cpu()
-        drawn = []
-        for board, game in enumerate(games):
-            places = legal[board, :-1].float()
-            if int(state.num_passes[board]) == 1 or not bool(places.any()):
-                drawn.append(go.rules.num_points)
-                continue
-            generator = game_generator(self.seed, game.number, len(game.moves))
-            drawn.append(int(torch.multinomial(places, 1, generator=generator)))
-        return torch.tensor(drawn)
 
 
 class Careless(EnginePool):
@@ -267,7 +243,8 @@ def trained_world(
 
     Raises:
         FileNotFoundError: there is no such run.
-        ValueError: it was interrupted, or its data is damaged.
+        ValueError: it was interrupted, its data is damaged, or the games that travel with the
+            course are others since.
     """
     if not (folder / "config.json").exists():
         raise FileNotFoundError(
@@ -275,7 +252,8 @@ def trained_world(
             f" go_retrieval --out {folder}`, or name another run as `trained`"
         )
     settings = go_retrieval_study.config_of(folder).data
-    data = prepare(settings, shared_folder(folder), progress, device=device)
+    known = go_retrieval_study.data_of(folder)
+    data = prepare(settings, shared_folder(folder), progress, device=device, known=known)
     model_of = lru_cache(maxsize=16)(partial(go_retrieval_study.model_of, folder))
     database = in_lists(data.database(progress=progress), place, index, progress)
     return World(database, data.test_ids, model_of)

@@ -53,7 +53,7 @@ class Settings:
         num_test: positions to test on, drawn from all test games.
         k: neighbors of each.
         fractions: of the games, 1 among them: the databases that test positions are looked up in.
-        index, nprobe, rerank: of a database with more than 100,000 keys; of smaller ones, and with
+        index, nprobe, rerank: of a database with 100,000 keys or more; of smaller ones, and with
             "exact", all keys are compared.
         num_train: keys that FAISS is trained on, in each half.
         seed: of the draws.
@@ -164,6 +164,7 @@ def prepare(
     progress: bool = True,
     *,
     device: torch.device | str = "cpu",
+    known: str | None = None,
 ) -> Data:
     """Makes what is missing, and opens all of it.
 
@@ -173,11 +174,12 @@ def prepare(
             keys.
         progress: draw bars.
         device: of the key network; the searches are on the CPU.
+        known: the fingerprint that the data must have, if any: that of a run which has begun.
 
     Raises:
         FileNotFoundError: there are no games, or no key network.
-        ValueError: there are too few games, a file is damaged, or another process is preparing the
-            same.
+        ValueError: there are too few games, a file is damaged, another process is preparing the
+            same, or games or keys have changed since that run; nothing is made then.
     """
     rules, games = shipped.load_games()
     if settings.num_games is not None:
@@ -186,15 +188,29 @@ def prepare(
     about = asdict(settings) | {"games": shipped.fingerprint(games), "keys": keys.fingerprint}
     whole = json.dumps(about, sort_keys=True)
     place = folder / hashlib.sha256(whole.encode()).hexdigest()[:16]
+    check_known(known, place.name)
     if not (place / _DONE).exists():
         place.mkdir(parents=True, exist_ok=True)
         try:
             with exclusively(place / ".lock"):
                 _make(settings, place, rules, games, keys, progress)
+                write_whole(place / _DONE, whole + "\n")
         except BlockingIOError as error:
             raise ValueError(str(error)) from error
-        write_whole(place / _DONE, whole + "\n")
     return _open(settings, place, about["games"], keys)
+
+
+def check_known(known: str | None, found: str) -> None:
+    """Compares the fingerprint of the data of a run that has begun, None before, with today's.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    if known not in (None, found):
+        raise ValueError(
+            f"the run was begun with the data {known}, and now they are {found}: the games or the"
+            " key network in data/go9x9 have changed. Restore them, or train anew in another folder"
+        )
 
 
 def drawn(ids: Int[Tensor, " N"], count: int, seed: int) -> Int[Tensor, " M"]:

@@ -8,6 +8,7 @@ it, and writes the network without neighbors and one that was trained with some.
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,10 +16,17 @@ import tyro
 
 from rlcourse.experiments import go_retrieval
 from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
-from rlcourse.experiments.go_retrieval_study import config_of, finish, is_finished, place_of
+from rlcourse.experiments.go_retrieval_study import (
+    config_of,
+    data_of,
+    finish,
+    is_finished,
+    place_of,
+)
 from rlcourse.experiments.go_retrieval_variants import variant_of
 from rlcourse.go import shipped
 from rlcourse.go.saved_model import save_model
+from rlcourse.run.files import write_whole
 from rlcourse.run.record import Record, load_config
 
 MAX_BYTES = 700_000  # of each
@@ -59,8 +67,9 @@ def make(
         The files by the names of `shipped.model_path`.
 
     Raises:
-        ValueError: a file would be larger than the course can carry, the run lacks the variant, or
-            it was interrupted.
+        ValueError: a file would be larger than the course can carry, and none is written; the run
+            lacks the variant, was interrupted, or has learned from other games.
+        BlockingIOError: another process trains the same.
         OSError: a file cannot be written.
     """
     there = (config.folder / "config.json").exists()
@@ -69,18 +78,27 @@ def make(
     names = {"baseline": "baseline", "retrieval": config.retrieval}
     places = {name: place_of(config.folder, _SEED, name) for name in names.values()}
     if not all(is_finished(study, place, name) for name, place in places.items()):
-        data = prepare(study.data, shared_folder(config.folder), progress, device=device)
+        known, shared = data_of(config.folder), shared_folder(config.folder)
+        data = prepare(study.data, shared, progress, device=device, known=known)
         for name in places:
             finish(study, _SEED, name, config.folder, data, device, progress)
     made = {}
     for label, name in names.items():
-        network = go_retrieval.model_of(config.folder, _SEED, name)
         path = config.out / shipped.model_path(label).name
-        save_model(path, network, _about(study, name, places[name]))
-        if (size := path.stat().st_size) > MAX_BYTES:
+        made[path] = _file_of(config.folder, study, name)
+        if (size := len(made[path])) > MAX_BYTES:
             raise ValueError(f"{path} has {size:,} bytes, more than {MAX_BYTES:,}: train less wide")
-        made[label] = path
-    return made
+    for path, content in made.items():
+        write_whole(path, content)
+    return dict(zip(names, made, strict=True))
+
+
+def _file_of(folder: Path, study: go_retrieval.Config, name: str) -> bytes:
+    network, place = go_retrieval.model_of(folder, _SEED, name), place_of(folder, _SEED, name)
+    with TemporaryDirectory() as elsewhere:
+        path = Path(elsewhere) / "model.pt"
+        save_model(path, network, _about(study, name, place))
+        return path.read_bytes()
 
 
 def _about(study: go_retrieval.Config, name: str, place: Path) -> dict[str, Any]:

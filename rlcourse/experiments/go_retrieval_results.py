@@ -3,7 +3,8 @@
 The *gain* of a variant is the difference to the baseline of its width, on the same test positions
 and from the same first weights, so that what a seed or a game is worth to both cancels out. Its
 interval comes from drawing seeds and test games again at the same time, with replacement (Owen
-2007, "The pigeonhole bootstrap", arXiv 0712.1111): it covers other seeds and other games.
+2007, "The pigeonhole bootstrap", arXiv 0712.1111): it covers other seeds and other games. Of three
+seeds a bootstrap underrates the spread, in gains and in the curves of single variants.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,8 +6,8 @@ games of which it has seen nothing, with the neighbors it would retrieve, with t
 positions (`random`), without any (`absent`), and from databases of a share of the games; nothing is
 trained again for that.
 
-`go_retrieval_variants` says what the name of a variant stands for. All variants of a seed begin
-with the same weights and see the same positions.
+`go_retrieval_variants` says what the name of a variant stands for. All variants of a seed, if they
+are equally wide, begin with the same weights, and all see the same positions, turned alike.
 
 **Deviations.** The paper's sizes, rates and numbers of steps are not known: all are ours, and far
 smaller.
@@ -23,7 +23,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rlcourse.experiments.go_retrieval_data import WHOLE, Data, Settings, prepare, shared_folder
+from rlcourse.experiments.go_retrieval_data import (
+    WHOLE,
+    Data,
+    Settings,
+    check_known,
+    prepare,
+    shared_folder,
+)
 from rlcourse.experiments.go_retrieval_variants import ROBUST, variant_of
 from rlcourse.experiments.settings import check_counts, check_names
 from rlcourse.go import learn, model, train
@@ -172,7 +179,9 @@ def run(
     pieces = {"fuse": fuse, "randomize": randomize, "loss": loss}
     taken = 0
     try:
-        data = data or prepare(config.data, shared_folder(folder), progress, device=device)
+        known, place = data_of(folder), shared_folder(folder)
+        data = data or prepare(config.data, place, progress, device=device, known=known)
+        check_known(known, data.fingerprint)
         for number, name in jobs(config):
             try:
                 if not finish(config, number, name, folder, data, device, progress, **pieces):
@@ -241,6 +250,17 @@ def is_finished(config: Config, place: Path, name: str) -> bool:
     return path.read_bytes().count(b"\n") >= len(conditions(config, name))
 
 
+def data_of(folder: Path) -> str | None:
+    """The fingerprint of the data that a run learns from; None: no training has begun.
+
+    Raises:
+        FileNotFoundError, ValueError: as `config_of`.
+    """
+    places = (place_of(folder, *job) for job in jobs(config_of(folder)))
+    begun = [place for place in places if (place / "config.json").exists()]
+    return load_config(begun[0])["data"] if begun else None
+
+
 def model_of(folder: Path, number: int, name: str) -> RetrievalModel:
     """The trained network of a finished run, on the CPU, in evaluation mode.
 
@@ -267,15 +287,20 @@ def config_of(folder: Path) -> Config:
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: it is of another version of the study.
     """
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"no run in {folder}: run the experiment first")
     fields = load_config(folder)
-    data, sizes = fields.pop("data"), fields.pop("sizes")
-    data |= {"fractions": tuple(data["fractions"])}
-    for name in ("variants", "decay_at"):
-        fields[name] = tuple(fields[name])
-    return Config(**fields, data=Settings(**data), sizes=model.Config(**sizes))
+    try:
+        data, sizes = fields.pop("data"), fields.pop("sizes")
+        data |= {"fractions": tuple(data["fractions"])}
+        fields |= {name: tuple(fields[name]) for name in ("variants", "decay_at")}
+        return Config(**fields, data=Settings(**data), sizes=model.Config(**sizes))
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"the run in {folder} is of another version ({error}): run it anew in another folder"
+        ) from error
 
 
 def neighbors_of(data: Data, condition: Condition, k: int) -> NeighborsOf | None:
@@ -291,13 +316,8 @@ def evaluate(
     network: RetrievalModel, data: Data, ids: Tensor, condition: Condition, k: int
 ) -> dict[str, Tensor]:
     """`train.evaluate` on test positions under a condition, with k neighbors each."""
-    batches = in_order(
-        data.positions,
-        ids,
-        _TEST_BATCH,
-        neighbors_of(data, condition, k),
-        num_next=network.config.num_next,
-    )
+    found, num_next = neighbors_of(data, condition, k), network.config.num_next
+    batches = in_order(data.positions, ids, _TEST_BATCH, found, num_next=num_next)
     mode = RETRIEVED if condition.kind == RANDOM else condition.kind
     return train.evaluate(network, batches, mode=mode)
 

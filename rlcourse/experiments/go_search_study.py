@@ -18,14 +18,14 @@ from rlcourse.experiments.settings import check_counts
 from rlcourse.go import agent as agents
 from rlcourse.go import shipped
 from rlcourse.go.agent import SearchAgent, initial, recurrent
-from rlcourse.go.arena import Match
+from rlcourse.go.arena import Match, count
 from rlcourse.go.batch_match import play_batch_match
 from rlcourse.go.board import Go, State
 from rlcourse.go.database import Database
 from rlcourse.go.mcts import Evaluation, Recurrent, Search
 from rlcourse.go.model import RetrievalModel
 from rlcourse.go.plain_search import Backup, Expand, PlainSearch, Score, plant, simulate_
-from rlcourse.go.records import Game, GameFile
+from rlcourse.go.records import Game
 from rlcourse.go.retrieve import FromDatabase
 from rlcourse.go.rules import Rules
 from rlcourse.go.saved_model import load_model
@@ -39,7 +39,7 @@ _COUNTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of what the notebook runs itself; the paper has 50 million positions, 200 simulations.
+    """Sizes of what the notebook runs itself; the paper has some 50 million positions.
 
     Attributes:
         num_games: to retrieve from.
@@ -50,7 +50,7 @@ class Config:
     """
 
     num_games: int = 600
-    num_pairs: int = 16
+    num_pairs: int = 32
     simulations: int = 16
     most_simulations: int = 128
     plies: tuple[int, ...] = (8, 20, 30, 40)
@@ -64,15 +64,16 @@ class Config:
 PRESETS = {
     "smoke": Config(num_games=12, num_pairs=1, simulations=2, most_simulations=8, plies=(8, 30)),
     "laptop": Config(),
+    # 200 simulations are the paper's; the other sizes are ours.
     "paper": Config(num_games=20_000, num_pairs=100, simulations=200, most_simulations=512),
 }
 
 
 def memory(config: Config, folder: Path, rules: Rules, games: Sequence[Game]) -> Database:
-    """A database over the first games that are not for tests; made once, opened afterwards."""
+    """A database over the first games that are not for tests, kept in a folder for these games."""
     chosen = [g for g in some_games(games, config.num_games, 1) if split_of(g.number) != "test"]
     count = sum(len(game.moves) - game.opening for game in chosen)
-    files = DatabaseFiles.below(folder / "memory")
+    files = DatabaseFiles.below(folder / "memory" / shipped.fingerprint(chosen))
     return build_database(files, rules, chosen, settings_for(count))
 
 
@@ -141,7 +142,7 @@ def watch(
         steps = (score, expand, backup)
         (own,) = stages(root, recurrent(model), most, *steps, counts=range(most))
         prior = root.logits.masked_fill(~state.legal, -torch.inf).softmax(-1)[0]
-        name = f"{len(moves)} moves"
+        name = f"{len(moves)} moves, {'White' if len(moves) % 2 else 'Black'} next"
         found.append(Watched(name, state.stones[0], int(state.recent[0, 0]), prior, own))
     return found
 
@@ -164,13 +165,26 @@ def match(
     backup: Backup,
     progress: bool = True,
 ) -> Match:
-    """The model with the learner's search against its policy alone, without neighbors; resumes."""
+    """The model with the learner's search against its policy alone, without neighbors; resumes.
+
+    Interrupted, it counts the games that are finished.
+
+    Raises:
+        KeyboardInterrupt: none is.
+    """
     own = PlainSearch(score, expand, backup)
     searching = agents.Config(Search(config.simulations))
     one = SearchAgent(model, None, searching, name="search", search=own)
     other = SearchAgent(model, None, agents.Config(Search(0)), name="policy alone")
     options = {"num_parallel": 2 * config.num_pairs, "progress": progress}
-    return play_batch_match(one, other, rules, config.num_pairs, folder, **options)
+    try:
+        return play_batch_match(one, other, rules, config.num_pairs, folder, **options)
+    except KeyboardInterrupt:
+        done = go_growth.games_of(folder) if (folder / "match.games").exists() else []
+        if not done:
+            raise
+        print("interrupted: the cells below go on with the games that are finished")
+        return count(done)
 
 
 def player(
@@ -206,11 +220,20 @@ def grow(database: Database, folder: Path, progress: bool = True) -> Nearness:
         database: stays as it is; the games are added to a copy in the match's folder.
         folder: of the match.
         progress: draw bars.
+
+    Raises:
+        ValueError: fewer than two games are finished.
     """
-    games = sorted(GameFile.open(folder / "match.games"))
+    games = go_growth.games_of(folder)
+    if len(games) < 2:
+        raise ValueError(
+            f"the match has {len(games)} games, and growing takes two: run its cell again, it goes"
+            " on there"
+        )
     split = max(1, 3 * len(games) // 4)
     planes = _met(database.positions.rules, games[split:])
-    after = go_growth.grown(database, games[:split], folder / "grown", progress)
+    # One copy for each number of games: a match that was interrupted may have gone on.
+    after = go_growth.grown(database, games[:split], folder / f"grown_{len(games)}", progress)
     found = [some.retrieve(planes, 1) for some in (database, after)]
     source = after.positions.sources[found[1].ids[:, 0]]
     share = (source == go_growth.ADDED).float().mean().item()

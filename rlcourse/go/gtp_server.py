@@ -10,6 +10,7 @@ Deviations: a color that moves out of turn makes the other one pass; after two p
 moves, the board has to be cleared, or moves undone, before anybody can move. Time is not kept.
 """
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -90,11 +91,12 @@ class GtpServer:
         try:
             if name not in self._commands:
                 raise RefusedError("unknown command")
+            command = self._commands[name]
             try:
-                said = self._commands[name](*arguments)
+                inspect.signature(command).bind(*arguments)
             except TypeError:
                 raise RefusedError("syntax error") from None
-            sign = "="
+            sign, said = "=", command(*arguments)
         except RefusedError as refused:
             sign, said = "?", str(refused)
         return f"{sign}{number} {said}".rstrip() + "\n\n"

@@ -301,8 +301,7 @@ class Learner:
             ValueError: it is of other settings than these, `compile` and `precision` apart, or of
                 another architecture.
         """
-        there = state.get("config", {})
-        here = asdict(self.config)
+        there, here = state.get("config", {}), asdict(self.config)
         machine = ("compile", "precision")  # may differ where the weights are read
         names = [name for name in here if name not in machine and there.get(name) != here[name]]
         if names:
@@ -319,6 +318,8 @@ class Learner:
     def _prepare(self, batch: TrainingBatch) -> TrainingBatch:
         """The batch on the device, as the network is to see it."""
         config, random = self.config, self._generator
+        # Noise has a generator of its own: in every mode the same symmetries are drawn.
+        noise = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=random)))
         batch = in_mode(batch, config.mode).to(self.device, non_blocking=True)
         if config.augment:
             drawn = torch.randint(NUM_SYMMETRIES, (len(batch.planes),), generator=random)
@@ -327,10 +328,10 @@ class Learner:
         if neighbors is None or config.mode != RETRIEVED:
             return batch
         if config.randomization:
-            given = (neighbors, batch.planes, config.randomization, random, batch.game)
+            given = (neighbors, batch.planes, config.randomization, noise, batch.game)
             neighbors = self._randomize(*given)
         if config.dropout:
-            neighbors = drop(neighbors, config.dropout, random)
+            neighbors = drop(neighbors, config.dropout, noise)
         return batch._replace(neighbors=neighbors)
 
     def _forward(
@@ -364,8 +365,7 @@ class Learner:
         return loss, {name: x.detach() for name, x in {"loss": loss, **metrics}.items()}
 
     def _clip(self) -> Tensor:
-        limit = self.config.max_gradient_norm
-        limit = math.inf if limit is None else limit
+        limit = math.inf if self.config.max_gradient_norm is None else self.config.max_gradient_norm
         return nn.utils.clip_grad_norm_(self.model.parameters(), limit).detach()
 
 

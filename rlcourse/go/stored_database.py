@@ -97,7 +97,7 @@ def build_database(
     Args:
         files: where they are to lie; `config` has nprobe and ef.
         rules: of the games.
-        games: of source 0. Those that the folder has already are left out.
+        games: of source 0. Those that the folder has already, by their numbers, are left out.
         config: of the database.
         keep, seed: the share of the positions that are stored, as for `Positions.append`.
         device: as for `open_database`.
@@ -105,7 +105,7 @@ def build_database(
 
     Raises:
         FileNotFoundError: there is no network of the keys.
-        ValueError: the folders hold something else.
+        ValueError: the folders hold other games, by number, or something else.
         BlockingIOError: another process makes the same.
     """
     keys = files.load_keys(device)
@@ -113,7 +113,11 @@ def build_database(
     positions = (
         Positions.open(files.positions) if exists else Positions.create(files.positions, rules)
     )
-    known = positions.numbers()
+    known, games = positions.numbers(), list(games)
+    others = known - {game.number for game in games}
+    if others or positions.rules != rules:
+        what = f"game {min(others)}" if others else f"games by {positions.rules}, not {rules}"
+        raise ValueError(f"{files.positions} holds {what}: choose another folder, or delete it")
     missing = [game for game in games if game.number not in known]
     if missing:
         positions.append(missing, keep=keep, seed=seed, progress=progress)

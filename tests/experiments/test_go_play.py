@@ -1,5 +1,6 @@
 """The matches of notebook 16: refused, interrupted, counted by hand, drawn."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.records import Game
 from rlcourse.go.rules import Rules
 from rlcourse.go.symmetry import destinations
+from rlcourse.run.files import exclusively
 from rlcourse.run.record import Record
 from rlcourse.viz.style import PALETTE
 from tests.go.databases import World
@@ -103,6 +105,48 @@ def test_an_interrupted_run_goes_on(whole, tmp_path, monkeypatch):
     one, other = go_play.load(whole), go_play.load(tmp_path)
     for kind, rows in one.met.items():
         assert np.array_equal(rows[0], other.met[kind][0]), kind
+
+
+def test_seeds_that_others_are_at_are_left_to_them(tmp_path, capsys, monkeypatch):
+    config, played = replace(SMALL, num_seeds=2), []
+    monkeypatch.setattr(go_play._Seed, "run", lambda self: played.append(self._number))
+    (tmp_path / "seed_0").mkdir()
+    with exclusively(tmp_path / "seed_0" / ".lock"):
+        assert not go_play.run(config, tmp_path, progress=False)
+    assert played == [1]
+    assert "other processes are at seed_0 in" in capsys.readouterr().err
+    with (
+        exclusively(tmp_path / "world" / ".lock"),
+        pytest.raises(ValueError, match="is held by another process: wait until it is done"),
+    ):
+        go_play.run(config, tmp_path, progress=False)
+    assert go_play.run(config, tmp_path, progress=False)
+    assert played == [1, 0, 1]
+
+
+def test_models_that_were_trained_anew_are_refused(whole, tmp_path, monkeypatch):
+    """Also where all matches are over: later ones would be of other models."""
+    shutil.copytree(whole, tmp_path / "run")
+    other = torch.Generator().manual_seed(99)
+    monkeypatch.setattr(
+        go_play_world,
+        "_untrained",
+        lambda seed, variant: model.RetrievalModel(model.Config(1 / 16), other).eval(),
+    )
+    with pytest.raises(ValueError, match=r"seed_0 holds a run with another configuration \(models"):
+        go_play.run(SMALL, tmp_path / "run", progress=False)
+
+
+def test_runs_of_other_versions_are_named(tmp_path):
+    Record(tmp_path, {"variants": ["baseline", "n2"], "num_stones": 3})
+    with pytest.raises(ValueError, match="is of another version .*: run it anew in another folder"):
+        go_play.load(tmp_path)
+
+
+def test_second_matches_of_two_seeds_have_no_openings_in_common():
+    tried = [go_play.second_seed(SMALL, number) for number in range(3)]
+    assert min(tried) >= 1_000_000  # behind the first matches
+    assert np.diff(tried).tolist() == [go_growth.MOST_SEEDS] * 2  # as many are tried at most
 
 
 def test_every_game_is_kept(whole):
@@ -188,6 +232,15 @@ def test_the_change_of_distances_is_that_of_the_same_positions():
     mean, low, high = go_play_result.change(result, "met")
     assert mean == -0.5  # -2 in one of four games
     assert low <= mean <= high <= 0
+
+
+def test_a_test_game_counts_once_whatever_the_seeds():
+    """Its positions are drawn anew for each seed; a game of a match is another game."""
+    one, other = rows((3, 1, 1.0), (5, 1, 8.0)), rows((3, 2, 3.0))
+    result = SimpleNamespace(met={"test_before": [one, other], "met_before": [one, other]})
+    mean, low, high = go_play_result.distance(result, "test_before")
+    assert (mean, low, high) == (5.0, 2.0, 8.0)  # (2 + 8) / 2: two games
+    assert go_play_result.distance(result, "met_before")[0] == 4.0  # (1 + 8 + 3) / 3
 
 
 def test_games_of_several_matches_get_numbers_of_their_own():
@@ -319,8 +372,8 @@ def test_trained_models_come_with_the_database_of_their_run(whole, tmp_path, mon
         def database(self, progress):
             return small.database
 
-    def prepare(settings, folder, progress, *, device):
-        asked.append((settings, folder, device))
+    def prepare(settings, folder, progress, *, device, known):
+        asked.append((settings, folder, device, known))
         return Data()
 
     def model_of(folder, number, name):
@@ -335,8 +388,11 @@ def test_trained_models_come_with_the_database_of_their_run(whole, tmp_path, mon
     assert world.database is small.database
     found = [world.model_of(1, "n2") for _ in range(2)]
     assert found[0] is found[1]
-    assert asked[0] == (study.data, tmp_path / "go_retrieval_data", "cpu")
+    assert asked[0] == (study.data, tmp_path / "go_retrieval_data", "cpu", None)
     assert asked[1:] == [(folder, 1, "n2")]
+    Record(go_retrieval_study.place_of(folder, 1, "n4"), {"data": "f00"})
+    go_play_world.trained_world(folder, tmp_path / "index", "IVF4,Flat", "cpu", False)
+    assert asked[-1] == (study.data, tmp_path / "go_retrieval_data", "cpu", "f00")
 
 
 def test_labels_do_not_depend_on_settings_and_all_is_drawn(whole):

@@ -23,7 +23,7 @@ from rlcourse.go.keys import KeyNetwork
 from rlcourse.go.saved_model import load_model, read_about
 from rlcourse.go.splits import split_of
 from rlcourse.run.files import exclusively
-from rlcourse.run.record import load_metrics
+from rlcourse.run.record import Record, load_metrics
 
 SMOKE = go_retrieval.PRESETS["smoke"]
 SMALL = replace(SMOKE, variants=("baseline", "n2"), num_seeds=1)
@@ -216,6 +216,32 @@ def test_an_interrupted_run_goes_on(whole, home, monkeypatch):
         assert (broken / path.relative_to(whole)).read_bytes() == path.read_bytes()
 
 
+def test_a_run_keeps_to_its_data(home, data):
+    """Also a training that has not begun: seeds of two sets of games would not compare."""
+    folder = home / "go_retrieval" / "changed"
+    config = replace(SMALL, num_steps=2)
+    assert study.finish(config, 0, "baseline", folder, data, progress=False)
+    with pytest.raises(FileNotFoundError, match="no run in"):
+        study.data_of(folder)
+    Record(folder, config)
+    assert study.data_of(folder) == data.fingerprint
+    other = replace(data, folder=data.folder.with_name("f00"))
+    with pytest.raises(ValueError, match=f"begun with the data {data.fingerprint}, .* f00: the"):
+        go_retrieval.run(config, folder, data=other, progress=False)
+    assert not study.place_of(folder, 0, "n2").exists()
+    assert go_retrieval.run(config, folder, data=data, progress=False)
+    place = home / "untouched"
+    with pytest.raises(ValueError, match="have changed. Restore them, or train anew"):
+        go_retrieval.prepare(SMOKE.data, place, progress=False, known="f00")
+    assert not place.exists()
+
+
+def test_runs_of_other_versions_are_named(tmp_path):
+    Record(tmp_path, {"data": {"fractions": [1.0]}, "sizes": {}, "num_stones": 3})
+    with pytest.raises(ValueError, match="is of another version .*: run it anew in another folder"):
+        study.config_of(tmp_path)
+
+
 def test_trainings_that_others_are_at_are_left_to_them(home, data, capsys):
     folder = home / "go_retrieval" / "shared"
     place = study.place_of(folder, 0, "baseline")
@@ -329,6 +355,7 @@ def test_models_that_cannot_be_shipped(whole, tmp_path, monkeypatch):
         go_retrieval_models.make(
             go_retrieval_models.Config(retrieval="n2", folder=whole, out=tmp_path), progress=False
         )
+    assert not list(tmp_path.iterdir())  # what was there before stays
 
 
 SHIPPED = reference.curves_folder() / "go_retrieval.csv"

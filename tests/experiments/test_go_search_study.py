@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rlcourse.experiments import go_search_study as study
 from rlcourse.go import shipped
+from rlcourse.go.arena import MatchRecord
 from rlcourse.go.board import Go
 from rlcourse.go.mcts import Search
 from rlcourse.go.model import PRESETS, RetrievalModel
@@ -47,10 +48,18 @@ def test_stages_end_with_the_whole_search():
         assert own[-1].line[0] == int(whole.visits[game].argmax())
 
 
+def test_other_games_have_a_memory_of_their_own(world, tmp_path):
+    """As after an update of the course."""
+    rules, games, known = world
+    later = study.memory(CONFIG, tmp_path, rules, games[12:])
+    again = study.memory(CONFIG, tmp_path, rules, games)
+    assert again.fingerprint == known.fingerprint != later.fingerprint
+
+
 def test_positions_of_test_games_are_watched(world, model):
     rules, games, memory = world
     found = study.watch(CONFIG, games, model, memory, *STEPS, progress=False)
-    assert [one.name for one in found] == ["0 moves", "9 moves"]
+    assert [one.name for one in found] == ["0 moves, Black next", "9 moves, White next"]
     assert [int((one.stones != 0).sum()) for one in found][0] == 0
     for one in found:
         assert float(one.prior.sum()) == pytest.approx(1.0, abs=1e-5)
@@ -75,6 +84,34 @@ def test_a_match_and_a_memory_that_grows(world, model, tmp_path):
     assert near.share == pytest.approx(float((near.after < near.before).float().mean()))
     again = study.grow(memory, tmp_path, progress=False)
     torch.testing.assert_close(again.after, near.after)
+
+
+def test_a_match_that_is_interrupted_goes_on_with_its_games(world, model, tmp_path, monkeypatch):
+    rules, _, memory = world
+    wanted, saved = 1, []
+    save = MatchRecord.save
+
+    def stop(record, game):
+        if len(saved) == wanted:
+            raise KeyboardInterrupt
+        save(record, game)
+        saved.append(game)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MatchRecord, "save", stop)
+        assert study.match(CONFIG, tmp_path, rules, model, *STEPS, progress=False).num_games == 1
+        with pytest.raises(ValueError, match="the match has 1 games, and growing takes two: run"):
+            study.grow(memory, tmp_path, progress=False)
+        wanted = 3
+        assert study.match(CONFIG, tmp_path, rules, model, *STEPS, progress=False).num_games == 3
+        few = study.grow(memory, tmp_path, progress=False)
+        wanted = len(saved)
+        with pytest.raises(KeyboardInterrupt):
+            study.match(CONFIG, tmp_path / "other", rules, model, *STEPS, progress=False)
+    whole = study.match(CONFIG, tmp_path, rules, model, *STEPS, progress=False)
+    straight = study.match(CONFIG, tmp_path / "new", rules, model, *STEPS, progress=False)
+    assert whole == straight
+    assert study.grow(memory, tmp_path, progress=False).share_of_memory > few.share_of_memory
 
 
 def test_the_player_on_the_board_thinks_with_the_search_that_it_was_given(world, model):

@@ -31,6 +31,14 @@ def server():
     return GtpServer(random_player(), Rules(9, 7.5))
 
 
+def test_a_mistake_in_a_player_is_no_syntax_error():
+    def broken(go, state):
+        raise TypeError("a bug")
+
+    with pytest.raises(TypeError, match="a bug"):
+        GtpServer(broken).answer("genmove b")
+
+
 def test_identity_numbers_comments_and_silence(server):
     assert server.answer("protocol_version") == "= 2\n\n"
     assert server.answer("7 name # a comment") == "=7 rlcourse\n\n"

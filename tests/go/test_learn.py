@@ -120,7 +120,8 @@ def test_the_mode_decides_what_is_seen():
 def test_dropout_reaches_the_network():
     batch = random_batch(64)
     metrics = new_learner(dropout=0.5).update(batch)
-    expected = drop(batch.neighbors, 0.5, draw(1)).present.float().sum(1).mean()
+    noise = draw(int(torch.randint(2**62, (), generator=draw(1))))
+    expected = drop(batch.neighbors, 0.5, noise).present.float().sum(1).mean()
     assert metrics["neighbors"] == expected
     assert 0.5 < expected < 1.5
     none = new_learner(dropout=1.0).update(batch)
@@ -139,6 +140,18 @@ def test_randomization_reaches_the_network():
         given, new_learner().update(batch._replace(neighbors=swapped))["loss"]
     )
     assert not torch.allclose(given, new_learner().update(batch)["loss"])
+
+
+def test_all_modes_see_the_same_symmetries():
+    """Noise takes nothing from the stream that symmetries are drawn from."""
+    seen, batch = [], random_batch(6)
+    for mode in ("retrieved", "absent", "blank"):
+        noise = {"dropout": 0.5, "randomization": 0.5}
+        learner = new_learner(mode=mode, augment=True, **noise)
+        seen.append([learner._prepare(batch).planes for _ in range(4)])
+    for first, *others in zip(*seen, strict=True):
+        assert all(torch.equal(first, other) for other in others)
+    assert not torch.equal(seen[0][0], seen[0][1])
 
 
 def test_augmentation_turns_the_batch():

@@ -71,6 +71,17 @@ def test_games_that_are_missing_are_added_and_a_share_kept(tmp_path):
     assert 0.3 < len(more.positions) / total < 0.7
 
 
+def test_folders_with_other_games_are_refused(tmp_path):
+    files, games = database_files(tmp_path / "data"), tiny_games(12)
+    other = dataclasses.replace(TINY, komi=TINY.komi + 1)
+    with pytest.raises(
+        ValueError, match="positions holds games by Rules.*, not Rules.*: choose an"
+    ):
+        build_database(files, other, games, STORING, progress=False)
+    with pytest.raises(ValueError, match="positions holds game 11: choose another folder, or del"):
+        build_database(files, TINY, games[:11], STORING, progress=False)
+
+
 def test_canonical_keys_are_opened_with_their_form(tmp_path):
     files = DatabaseFiles.below(tmp_path, key_network(tmp_path / "plain.pt"))
     plain = files.load_keys()

@@ -12,7 +12,7 @@ from rlcourse.go.plain_search import Tree, backup_, expand_
 
 def puct_with(
     unvisited: str = "value", count: str = "1 + sum", root: bool = True, grows: bool = True,
-    below: int = 1,
+    below: int = 1, one: float = 1.0, sign: int = 1, wide: bool = False,
 ):  # fmt: skip
     """The score with one of its parts changed."""
 
@@ -21,10 +21,11 @@ def puct_with(
     ) -> Tensor:
         total = visits.sum() + (count == "1 + sum")
         total = visits if count == "own" else total
-        rate = init + torch.log((total + base + 1.0) / base) if grows else init
-        known = q if unvisited == "zero" else torch.where(visits > 0, q, value)
+        rate = init + torch.log((total + base + one) / base) if grows else init
+        known = q if unvisited == "zero" else torch.where(visits > 0, sign * q, value)
         much = total.double().sqrt() if root else total
-        return known + rate * prior * much / (below + visits)
+        spread = (total / (1.0 + visits)).sqrt() if wide else much / (below + visits)
+        return known + rate * prior * spread
 
     return wrong
 
@@ -73,6 +74,10 @@ def expand_without_way_back(tree: Tree, parent: int, action: int, prior: Tensor)
     return node
 
 
+def expand_returns_next(tree: Tree, parent: int, action: int, prior: Tensor) -> int:
+    return expand_(tree, parent, action, prior) + 1
+
+
 def expand_prior_above(tree: Tree, parent: int, action: int, prior: Tensor) -> int:
     node = expand_(tree, parent, action, prior)
     tree.prior[node] = 0.0
@@ -110,6 +115,15 @@ def backup_q_only(tree: Tree, node: int, value: float) -> None:
     tree.visits, tree.num_visits = visits
 
 
+def backup_one_step(tree: Tree, node: int, value: float) -> None:
+    tree.num_visits[node] += 1
+    tree.value_sum[node] += value
+    if node > 0:
+        parent, action = int(tree.parent[node]), int(tree.action[node])
+        tree.visits[parent, action] += 1
+        tree.q[parent, action] = -tree.value_sum[node] / tree.num_visits[node]
+
+
 def interval_wald(wins: float, num_games: int, z: float) -> tuple[float, float]:
     share = wins / num_games
     radius = z * math.sqrt(share * (1 - share) / num_games)
@@ -121,8 +135,22 @@ def interval_wald_clipped(wins: float, num_games: int, z: float) -> tuple[float,
     return max(0.0, low), min(1.0, high)
 
 
-def interval_one_error(wins: float, num_games: int, z: float) -> tuple[float, float]:
-    return _low_high(wins, num_games, 1.0)
+def interval_with(
+    times: bool = True, root: bool = True, both: bool = True, squared: bool = True
+):  # fmt: skip
+    """Wilson's interval with one of its parts changed."""
+
+    def wrong(wins: float, num_games: int, z: float) -> tuple[float, float]:
+        share, shrink = wins / num_games, 1 + z**2 / num_games
+        center = share + z**2 / (2 * num_games)
+        spread = share * (1 - share) / num_games
+        spread += z**2 / (4 * num_games ** (2 if squared else 1))
+        radius = (z if times else 1.0) * (math.sqrt(spread) if root else spread)
+        if not both:
+            return center - radius / shrink, center + radius / shrink
+        return (center - radius) / shrink, (center + radius) / shrink
+
+    return wrong
 
 
 def interval_around_share(wins: float, num_games: int, z: float) -> tuple[float, float]:
@@ -189,6 +217,17 @@ OF_PUCT = (
         "The logarithm is divided by base: base divides inside, log((n(s) + base + 1) / base)",
         puct_log_outside,
     ),
+    Mistake(
+        "The root covers the whole fraction: only n(s) stands under it, 1 + n(s, a) does not",
+        puct_with(wide=True),
+    ),
+    Mistake(
+        "A 1 is missing in the logarithm: it is log((n(s) + base + 1) / base)", puct_with(one=0.0)
+    ),
+    Mistake(
+        "Q is taken away: `q` is for the player who chooses here already, so add it",
+        puct_with(sign=-1),
+    ),
 )
 
 OF_EXPAND = (
@@ -217,6 +256,10 @@ OF_EXPAND = (
     Mistake(
         "The prior is written into the parent's row: it is that of the new node",
         expand_prior_above,
+    ),
+    Mistake(
+        "The number that is returned is that of the next free row: return that of the new node",
+        expand_returns_next,
     ),
 )
 
@@ -248,6 +291,12 @@ OF_BACKUP = (
         " it is",
         backup_with(late=True),
     ),
+    Mistake(
+        "Neither the value nor q changes its sign, as if one player made all moves: both do at each"
+        " step",
+        backup_with(flips=False, minus=False),
+    ),
+    Mistake("The value stops at the first move: go on to the root", backup_one_step),
     Mistake("No visits are counted: those of nodes and of moves grow by 1", backup_q_only),
 )
 
@@ -262,7 +311,19 @@ OF_WILSON = (
         " no width; use Wilson's",
         interval_wald_clipped,
     ),
-    Mistake("This is one standard error: multiply by z, as in the formula", interval_one_error),
+    Mistake(
+        "This is one standard error: multiply the root by z, as in the formula",
+        interval_with(times=False),
+    ),
+    Mistake("The square root is missing", interval_with(root=False)),
+    Mistake(
+        "The second term under the root is z^2 / (4 n^2): square n, too",
+        interval_with(squared=False),
+    ),
+    Mistake(
+        "Only the radius is divided: 1 + z^2 / n divides the center as well",
+        interval_with(both=False),
+    ),
     Mistake(
         "The interval lies around the share: its center is pulled toward 1/2, by z^2 / (2 n)",
         interval_around_share,
@@ -285,7 +346,8 @@ OF_NEEDED = (
     Mistake("These are pairs: count games", needed_with(pairs=True)),
     Mistake("Rounded down, the interval still holds 1/2: round up", needed_with(up=False)),
     Mistake(
-        "The whole width of the interval is compared: only the side toward 1/2 matters",
+        "These are four times too many: the variance of a fair coin is 1/4, and only the side of"
+        " the interval toward 1/2 matters",
         needed_with(sides=2),
     ),
 )

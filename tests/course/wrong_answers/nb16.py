@@ -32,12 +32,22 @@ def score_constant(prior, visits, q, value, init, base):
     return score(prior, visits, q, value, init, base, rate=init)
 
 
+def score_root_over_all(prior, visits, q, value, init, base):
+    spread = ((1 + visits.sum()) / (1 + visits)) ** 0.5
+    return score(prior, visits, q, value, init, base, spread=spread)
+
+
+def score_no_one_inside(prior, visits, q, value, init, base):
+    rate = init + torch.log(1 + (1 + visits.sum()) / base)
+    return score(prior, visits, q, value, init, base, rate=rate)
+
+
 def score_best_only(prior, visits, q, value, init, base):
     return score(prior, visits, q, value, init, base).argmax()
 
 
 def score_minus_q(prior, visits, q, value, init, base):
-    return score(prior, visits, -q, -value, init, base)
+    return score(prior, visits, -q, value, init, base)
 
 
 def score_floats(prior, visits, q, value, init, base):
@@ -81,6 +91,11 @@ def node_of_root_linked(tree, parent, action, prior):
 
 def node_not_returned(tree, parent, action, prior):
     new_node(tree, parent, action, prior)
+
+
+def node_counted_returned(tree, parent, action, prior):
+    new_node(tree, parent, action, prior)
+    return tree.num_nodes
 
 
 def node_linked_backwards(tree, parent, action, prior):
@@ -182,6 +197,28 @@ def ends_not_centered(wins, num_games, z):
     return wins / num_games - radius / shrink, wins / num_games + radius / shrink
 
 
+def ends_one_error(wins, num_games, z):
+    center, radius, shrink = _parts(wins, num_games, z)
+    return (center - radius / z) / shrink, (center + radius / z) / shrink
+
+
+def ends_no_root(wins, num_games, z):
+    center, radius, shrink = _parts(wins, num_games, z)
+    return (center - radius**2 / z) / shrink, (center + radius**2 / z) / shrink
+
+
+def ends_n_not_squared(wins, num_games, z):
+    center, _, shrink = _parts(wins, num_games, z)
+    p = wins / num_games
+    radius = z * ((p * (1 - p) + z * z / 4) / num_games) ** 0.5
+    return (center - radius) / shrink, (center + radius) / shrink
+
+
+def ends_radius_divided(wins, num_games, z):
+    center, radius, shrink = _parts(wins, num_games, z)
+    return center - radius / shrink, center + radius / shrink
+
+
 def ends_percent(wins, num_games, z):
     center, radius, shrink = _parts(wins, num_games, z)
     return 100 * (center - radius) / shrink, 100 * (center + radius) / shrink
@@ -217,6 +254,10 @@ def games_pairs(elo, z):
     return math.ceil((z / (2 * _expected(elo) - 1)) ** 2 / 2)
 
 
+def games_no_quarter(elo, z):
+    return math.ceil((z / (_expected(elo) - 0.5)) ** 2)
+
+
 def games_weaker(elo, z):
     return math.ceil(z**2 / 4 / _expected(-elo) ** 2)
 
@@ -228,7 +269,9 @@ WRONG = {
         Wrong(score_without_root, "root is missing"),
         Wrong(score_constant, "does not grow"),
         Wrong(score_best_only, "shape"),
-        Wrong(score_minus_q, "is wanted"),
+        Wrong(score_root_over_all, r"only n\(s\) stands under it"),
+        Wrong(score_no_one_inside, "A 1 is missing in the logarithm"),
+        Wrong(score_minus_q, "Q is taken away"),
         Wrong(score_floats, "dtype"),
     ),
     "16.expand": (
@@ -236,6 +279,7 @@ WRONG = {
         Wrong(node_unlinked, "does not know its child"),
         Wrong(node_of_root_linked, "no parent"),
         Wrong(node_not_returned, "nothing"),
+        Wrong(node_counted_returned, "next free row"),
         Wrong(node_linked_backwards, r"tree\.child"),
         Wrong(node_not_counted, "not counted"),
     ),
@@ -243,9 +287,9 @@ WRONG = {
         Wrong(climb_same_sign, "keeps its sign"),
         Wrong(climb_q_of_opponent, "player below"),
         Wrong(climb_not_to_root, "root is left out"),
-        Wrong(climb_one_player, "is wanted"),
+        Wrong(climb_one_player, "as if one player made all moves"),
         Wrong(climb_last_value, "last value alone"),
-        Wrong(climb_once, r"tree\."),
+        Wrong(climb_once, "stops at the first move"),
         Wrong(climb_returns, r"returned"),
     ),
     "16.wilson": (
@@ -253,6 +297,10 @@ WRONG = {
         Wrong(ends_cut, "cut off at 0 and 1"),
         Wrong(ends_not_divided, r"division by 1 \+ z\^2 / n is missing"),
         Wrong(ends_not_centered, "pulled toward 1/2"),
+        Wrong(ends_one_error, "multiply the root by z"),
+        Wrong(ends_no_root, "square root is missing"),
+        Wrong(ends_n_not_squared, "square n, too"),
+        Wrong(ends_radius_divided, "divides the center as well"),
         Wrong(ends_percent, "is wanted"),
         Wrong(ends_as_center, "both ends"),
     ),
@@ -261,6 +309,7 @@ WRONG = {
         Wrong(games_simple, "variance is 1/4"),
         Wrong(games_no_square, "not squared"),
         Wrong(games_float, "is wanted"),
+        Wrong(games_no_quarter, "variance of a fair coin is 1/4"),
         Wrong(games_pairs, "These are pairs"),
         Wrong(games_weaker, "is wanted"),
     ),
