@@ -257,12 +257,11 @@ def test_a_state_of_another_learner_is_refused(monkeypatch):
 
 
 def test_mixed_precision_on_the_way_and_whole_losses():
-    batch = random_batch(8)
+    batch, seen = random_batch(8), []
     whole, mixed = (new_learner(precision=x).update(batch) for x in ("float32", "bfloat16"))
     assert mixed["loss"].dtype == torch.float32
     assert mixed["loss"] != whole["loss"]
     assert float(mixed["loss"]) == pytest.approx(float(whole["loss"]), rel=0.02)
-    seen = []
 
     def losses(logits, value, *known):
         seen.extend([logits.dtype, value.dtype])
