@@ -345,7 +345,7 @@ for name, row in values.items():
 # shipped networks: about a minute the first time.
 
 # %%
-config = go_search_study.PRESETS[preset()]
+config = go_search_study.SETTINGS[preset()]
 rules, games = shipped.load_games()
 folder = results_folder("go_search_study", (config, shipped.fingerprint(games)))
 memory = go_search_study.memory(config, folder, rules, games)

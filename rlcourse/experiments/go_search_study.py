@@ -61,7 +61,7 @@ class Config:
             raise ValueError(f"plies must name at least one, none negative, got {self.plies}")
 
 
-PRESETS = {
+SETTINGS = {
     "smoke": Config(num_games=12, num_pairs=1, simulations=2, most_simulations=8, plies=(8, 30)),
     "laptop": Config(),
     # 200 simulations are the paper's; the other sizes are ours.
