@@ -21,6 +21,9 @@ from rlcourse.data.key_table import (
     write_index,
 )
 
+_SETTINGS = ("nprobe", "ef", "rerank", "ef_construction")
+_EF_CONSTRUCTION = 40  # FAISS's own
+
 
 class FaissIndex:
     """An index of FAISS on the CPU, named by the string of its index factory.
@@ -44,6 +47,9 @@ class FaissIndex:
         factory: without transforms of the keys; a transform belongs to what makes them.
         nprobe: lists visited by a query; None: FAISS's default of 1. Only with IVF.
         ef: candidates of a graph; None: FAISS's default of 16. Only with HNSW.
+        ef_construction: candidates among which a key that is added to a graph looks for its
+            neighbors; None: FAISS's default of 40. Adding takes longer in proportion, and the same
+            `ef` finds more. Only with HNSW.
         rerank: 0: none. Otherwise the best `rerank` times k are ordered by the distances to the
             exact keys, which are kept for that, or where the factory refines, to its finer codes.
 
@@ -59,11 +65,13 @@ class FaissIndex:
         nprobe: int | None = None,
         ef: int | None = None,
         rerank: int = 0,
+        ef_construction: int | None = None,
     ) -> None:
         check_dim(dim)
         self.dim, self.factory = dim, factory
         self._adopt(_make(dim, factory))
         self.nprobe, self.ef, self.rerank = nprobe, ef, rerank
+        self.ef_construction = ef_construction
         self._parameters()  # reports settings that do not fit
         self._table = KeyTable(dim if self._keeps_keys else 0)
 
@@ -89,6 +97,7 @@ class FaissIndex:
         if len(self):
             raise ValueError(f"the index holds {len(self)} keys already: train before adding")
         sample = check_keys(sample, self.dim, "sample")
+        self._set_construction()
         try:
             self._index.train(_array(sample))
         except RuntimeError as error:
@@ -109,6 +118,7 @@ class FaissIndex:
         if not self.is_trained:
             raise ValueError(f"{self.factory!r} is not trained: call `train` with a sample first")
         if len(ids):
+            self._set_construction()
             self._index.add_with_ids(_array(keys), _array(ids))
             self._table.add_(keys.cpu()[:, : self._table.width], ids.cpu())
 
@@ -175,7 +185,7 @@ class FaissIndex:
         Raises:
             OSError: the file cannot be written.
         """
-        settings = {name: getattr(self, name) for name in ("nprobe", "ef", "rerank")}
+        settings = {name: getattr(self, name) for name in _SETTINGS}
         fingerprint = {"kind": "faiss", "dim": self.dim, "count": len(self), "about": about}
         fingerprint |= {"factory": self.factory, "settings": settings}
         content = {
@@ -210,16 +220,10 @@ class FaissIndex:
     def _adopt(self, index: Any) -> None:
         """Takes over an index of FAISS and looks at its parts."""
         faiss = _faiss()
-        inner = index
-        if isinstance(inner, faiss.IndexIDMap):
-            inner = faiss.downcast_index(inner.index)
-        self._refines = isinstance(inner, faiss.IndexRefine)
-        if self._refines:
-            inner = faiss.downcast_index(inner.base_index)
-        self._lists = isinstance(inner, faiss.IndexIVF)
-        graph = faiss.downcast_index(inner.quantizer) if self._lists else inner
-        self._graph = isinstance(graph, faiss.IndexHNSW)
         self._index = index
+        self._refines = isinstance(_without_ids(index), faiss.IndexRefine)
+        self._lists = isinstance(_base(index), faiss.IndexIVF)
+        self._has_graph = _graph(index) is not None
 
     @property
     def _keeps_keys(self) -> bool:
@@ -232,7 +236,8 @@ class FaissIndex:
             ValueError: a setting out of its range, or without a meaning for this factory.
         """
         faiss = _faiss()
-        for name, used in (("nprobe", self._lists), ("ef", self._graph)):
+        uses = {"nprobe": self._lists, "ef": self._has_graph, "ef_construction": self._has_graph}
+        for name, used in uses.items():
             value = getattr(self, name)
             if value is not None and not used:
                 raise ValueError(f"{name} has no meaning for {self.factory!r}: leave it out")
@@ -249,6 +254,16 @@ class FaissIndex:
             return chosen
         extra = {} if chosen is None else {"base_index_params": chosen}
         return faiss.IndexRefineSearchParameters(k_factor=float(max(1, self.rerank)), **extra)
+
+    def _set_construction(self) -> None:
+        """Tells FAISS how to add to a graph.
+
+        Raises:
+            ValueError: as for `_parameters`.
+        """
+        self._parameters()
+        if self._has_graph:
+            _graph(self._index).hnsw.efConstruction = self.ef_construction or _EF_CONSTRUCTION
 
     def _exact_distances(self, queries: Tensor, ids: Tensor) -> Tensor:
         """Distances [B, C] in float64 to the keys of candidates [B, C]; inf where there is none."""
@@ -279,6 +294,26 @@ def _make(dim: int, factory: str) -> Any:
     index.this.disown()  # the wrapper frees it
     wrapped.own_fields = True
     return wrapped
+
+
+def _without_ids(index: Any) -> Any:
+    """What an index with ids of the caller's wraps."""
+    faiss = _faiss()
+    return faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
+
+
+def _base(index: Any) -> Any:
+    """What searches the candidates: the index without its ids and without what refines it."""
+    faiss, inner = _faiss(), _without_ids(index)
+    return faiss.downcast_index(inner.base_index) if isinstance(inner, faiss.IndexRefine) else inner
+
+
+def _graph(index: Any) -> Any | None:
+    """The graph over the keys, or over the lists; None where there is none."""
+    faiss, inner = _faiss(), _base(index)
+    if isinstance(inner, faiss.IndexIVF):
+        inner = faiss.downcast_index(inner.quantizer)
+    return inner if isinstance(inner, faiss.IndexHNSW) else None
 
 
 def _array(tensor: Tensor) -> np.ndarray:

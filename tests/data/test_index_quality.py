@@ -210,6 +210,9 @@ class TestFaiss:
             ("IVF4,Flat", {"ef": 2}, "ef has no meaning for 'IVF4,Flat'"),
             ("IVF4,Flat", {"nprobe": 0}, "nprobe must be at least 1, got 0"),
             ("HNSW16", {"ef": -1}, "ef must be at least 1, got -1"),
+            ("Flat", {"ef_construction": 9}, "ef_construction has no meaning for 'Flat'"),
+            ("IVF4,Flat", {"ef_construction": 9}, "ef_construction has no meaning for 'IVF4,Fl"),
+            ("HNSW16", {"ef_construction": 0}, "ef_construction must be at least 1, got 0"),
             ("Flat", {"rerank": -1}, "rerank must be at least 0, got -1"),
         ],
     )
