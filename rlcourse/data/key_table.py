@@ -183,12 +183,24 @@ def ranked(distances: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
     by_id = ids.argsort(-1)
     distances, ids = distances.gather(-1, by_id), ids.gather(-1, by_id)
     order = distances.argsort(dim=-1, stable=True)[:, :k]
-    distances, ids = distances.gather(-1, order).float(), ids.gather(-1, order)
+    return first(distances.gather(-1, order), ids.gather(-1, order), k)
+
+
+def first(distances: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The first k of candidates [B, C] that are in order; padded with inf and -1."""
+    distances, ids = distances[:, :k].float(), ids[:, :k]
     missing = k - ids.shape[1]
     if missing > 0:
         distances = torch.nn.functional.pad(distances, (0, missing), value=torch.inf)
         ids = torch.nn.functional.pad(ids, (0, missing), value=-1)
     return distances, ids.masked_fill(distances.isinf(), -1)
+
+
+def in_order(distances: Tensor, ids: Tensor) -> bool:
+    """Whether all candidates [B, C] are ordered by distance, then by id."""
+    rises = distances[:, 1:] > distances[:, :-1]
+    ties = (distances[:, 1:] == distances[:, :-1]) & (ids[:, 1:] >= ids[:, :-1])
+    return bool((rises | ties).all())
 
 
 def direct_distances(queries: Tensor, rows: Tensor) -> Tensor:

@@ -86,3 +86,60 @@ class TestConstruction:
         assert (loaded.ef, loaded.ef_construction, len(loaded)) == (20, None, 300)
         loaded.add(torch.ones(1, 4), torch.tensor([1000]))
         assert graph_of(loaded).efConstruction == 40
+
+
+class TestOrder:
+    """Rows are added and searched in an order of the index's own, which nobody sees."""
+
+    @pytest.mark.parametrize("rerank", [0, 3])
+    @pytest.mark.parametrize("factory", ["HNSW8", "IVF4_HNSW8,Flat"])
+    def test_results_equal_those_of_small_calls(self, factory, rerank):
+        keys, queries = clustered(1000)
+        queries = torch.cat([queries, keys])
+        index = FaissIndex(16, factory, ef=20, rerank=rerank)
+        index.train(keys)
+        index.add(keys, torch.arange(len(keys)) * 3)
+        assert index._reorders(len(queries))
+        assert not index._reorders(300)
+        together = index.search(queries, 5)
+        apart = [index.search(some, 5) for some in queries.split(300)]
+        for number, all_rows in enumerate(together):
+            assert torch.equal(all_rows, torch.cat([part[number] for part in apart]))
+
+    @pytest.mark.parametrize("factory", ["HNSW8", "HNSW8_SQ8", "HNSW8_SQ8,Refine(Flat)"])
+    def test_ids_stay_with_their_keys(self, factory):
+        keys = clustered(1200)[0]
+        ids = torch.randperm(5000, generator=seeded())[: len(keys)]
+        index = FaissIndex(16, factory, ef=64, rerank=2)
+        index.train(keys)
+        index.add(keys, ids)
+        distances, found = index.search(keys, 1)
+        assert (found[:, 0] == ids).float().mean() > 0.99
+        own = torch.full((5000,), -1).scatter(0, ids, torch.arange(len(ids)))[found[:, 0]]
+        true = (keys - keys[own]).square().sum(-1, keepdim=True)
+        torch.testing.assert_close(distances, true, rtol=1e-3, atol=1e-3)
+
+    def test_keys_of_one_cluster_lie_together(self):
+        keys = clustered(2000)[0]
+        index = FaissIndex(16, "HNSW8", rerank=1)
+        index.add(keys, torch.arange(len(keys)))
+        assert torch.equal(index._table.rows, keys[index._table.ids])
+        held = faiss.downcast_index(faiss.downcast_index(index._index.index).storage)
+        stored = torch.from_numpy(held.reconstruct_n(0, len(keys)))
+        assert torch.equal(stored, index._table.rows)
+        steps = stored.diff(dim=0).norm(dim=-1).mean()
+        assert steps < 0.8 * keys.diff(dim=0).norm(dim=-1).mean()
+
+    def test_nothing_else_is_reordered(self):
+        index = FaissIndex(4, "IVF4_HNSW8,Flat", rerank=1)
+        keys = torch.randn(1500, 4, generator=seeded())
+        index.train(keys)
+        index.add(keys, torch.arange(1500))
+        assert torch.equal(index._table.ids, torch.arange(1500))
+        assert not FaissIndex(4, "Flat")._reorders(10**6)
+
+    def test_ties_in_a_large_call_go_to_the_smaller_id(self):
+        index = FaissIndex(2, "HNSW8", ef=64)
+        index.add(torch.ones(6, 2), torch.tensor([5, 3, 4, 0, 2, 1]))
+        found = index.search(torch.zeros(1000, 2), 6)[1]
+        assert torch.equal(found, torch.arange(6).expand(1000, 6))
