@@ -1,22 +1,16 @@
 """Keys under ids, and the file that an index is saved in: what all indexes share."""
 
-import os
-import pickle
-import uuid
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rlcourse.data.files import load_format, replacing
+
 FORMAT = "rlcourse index 1"
 MAX_COORDINATE = 1e15  # larger ones have squared distances that overflow float32
-
-_DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile)
 
 
 class KeyTable:
@@ -215,7 +209,7 @@ def write_index(path: str | Path, fingerprint: dict[str, Any], content: dict[str
     Raises:
         OSError: the folder cannot be written.
     """
-    with _replacing(Path(path)) as file:
+    with replacing(Path(path)) as file:
         torch.save({"format": FORMAT, "fingerprint": fingerprint, "content": content}, file)
 
 
@@ -229,18 +223,7 @@ def read_index(path: str | Path, kind: str, about: str | None) -> tuple[dict, di
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no index at {path}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f"checksum of {damaged}")
-        file = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
-        raise ValueError(
-            f"{path} is no index, or damaged ({type(error).__name__}): build and save it again"
-        ) from error
-    if not isinstance(file, dict) or file.get("format") != FORMAT:
-        raise ValueError(f"{path} is no index of this version of the package: build it again")
+    file = load_format(path, FORMAT, "index", "build and save it again")
     fingerprint = file["fingerprint"]
     if fingerprint["kind"] != kind:
         raise ValueError(f"{path} holds an index of kind {fingerprint['kind']!r}, not {kind!r}")
@@ -249,17 +232,3 @@ def read_index(path: str | Path, kind: str, about: str | None) -> tuple[dict, di
             f"{path} holds keys of {fingerprint['about']!r}, not of {about!r}: build it again"
         )
     return fingerprint, file["content"]
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with suppress(OSError):  # the folder itself may be the trouble
-            temporary.unlink(missing_ok=True)

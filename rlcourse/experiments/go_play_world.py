@@ -7,7 +7,7 @@ the experiment in seconds, untrained models that retrieve from random games on a
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,9 +21,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from rlcourse.experiments import go_lookup, go_retrieval_study
 from rlcourse.experiments.go_players import RandomMoves
 from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
+from rlcourse.experiments.go_retrieval_variants import Variant, variant_of
 from rlcourse.go import agent, model
 from rlcourse.go.agent import SearchAgent, game_generator
 from rlcourse.go.batch_match import BatchContestant, play_wave
+from rlcourse.go.batches import ABSENT, RETRIEVED
 from rlcourse.go.board import Go, Ongoing, State
 from rlcourse.go.database import Database
 from rlcourse.go.database_config import EXACT
@@ -85,15 +87,15 @@ class Careless(EnginePool):
 
 
 def num_neighbors(variant: str) -> int:
-    """N of a variant: 0 of "baseline", 4 of "n4".
+    """N of a variant that plays: 0 of "baseline", 4 of "n4".
 
     Raises:
         ValueError: neither "baseline" nor "n" and a number.
     """
-    if variant == BASELINE:
-        return 0
-    if variant[:1] == "n" and variant[1:].isdecimal() and int(variant[1:]) > 0:
-        return int(variant[1:])
+    with suppress(ValueError):
+        found = variant_of(variant)
+        if found in (Variant(ABSENT, 0), Variant(RETRIEVED, found.num_neighbors)):
+            return found.num_neighbors
     raise ValueError(f"a variant is {BASELINE!r}, or n and a number of neighbors, got {variant!r}")
 
 

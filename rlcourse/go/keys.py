@@ -25,11 +25,7 @@ symmetries at all. Layer "heads" and whitening are ours.
 """
 
 import copy
-import hashlib
 import itertools
-import json
-import pickle
-import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -39,10 +35,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from rlcourse.data.files import load_format, replacing, tensors_fingerprint
 from rlcourse.go.pca import PCA
 from rlcourse.go.prediction import LAYERS, Layer, PredictionNetwork, check_layer
 from rlcourse.go.symmetry import NUM_SYMMETRIES, sources, transform_planes
-from rlcourse.run.files import replacing
 
 __all__ = [
     "LAYERS",
@@ -56,8 +52,8 @@ __all__ = [
 
 FORMAT = "rlcourse key network 1"
 
-_DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile)
-_MISFIT = (*_DAMAGE, KeyError, TypeError, AttributeError)
+_MEND = "fit and save it again"
+_MISFIT = (RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def canonical_symmetry(planes: Float[Tensor, "B C H W"]) -> Int[Tensor, " B"]:
@@ -109,7 +105,7 @@ class RawKeys:
             raise ValueError(f"size must be at least 1, got {size}")
         self.size, self.canonical, self.dim = size, canonical, size**2
         about = {"kind": "raw keys", "size": size, "canonical": canonical}
-        self.fingerprint = _fingerprint(about, {})
+        self.fingerprint = tensors_fingerprint(about, {})
 
     def __call__(self, planes: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
         """The keys, on the planes' device; D = size^2.
@@ -166,7 +162,7 @@ class KeyNetwork:
         self.device = self.network.device
         self.layer, self.pca = layer, pca.to(self.device)
         self.canonical, self.batch_size, self.dim = canonical, batch_size, pca.dim
-        self.fingerprint = _fingerprint(self._about(), self._tensors())
+        self.fingerprint = tensors_fingerprint(self._about(), self._tensors())
 
     @classmethod
     def fit(
@@ -265,27 +261,13 @@ class KeyNetwork:
         path = Path(path)
         if not path.exists():
             raise FileNotFoundError(f"no key network at {path}: make one with KeyNetwork.fit")
-        try:
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            if damaged:  # torch does not look at checksums
-                raise ValueError(f"checksum of {damaged}")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except _DAMAGE as error:
-            raise ValueError(
-                f"{path} is no key network, or damaged ({type(error).__name__}): fit and save it"
-                " again"
-            ) from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f"{path} is no key network of this version: fit and save it again")
+        content = load_format(path, FORMAT, "key network", _MEND)
         try:
             keys = cls._of_content(content, device, batch_size)
         except _MISFIT as error:
-            raise ValueError(
-                f"{path} is damaged ({type(error).__name__}): fit and save it again"
-            ) from error
+            raise ValueError(f"{path} is damaged ({type(error).__name__}): {_MEND}") from error
         if keys.fingerprint != content.get("fingerprint"):
-            raise ValueError(f"{path} is damaged (other fingerprint): fit and save it again")
+            raise ValueError(f"{path} is damaged (other fingerprint): {_MEND}")
         return keys
 
     @classmethod
@@ -339,11 +321,3 @@ def _keys_of_symmetries(
     symmetry = torch.arange(NUM_SYMMETRIES, device=planes.device).repeat(len(planes))
     images = transform_planes(planes.repeat_interleave(NUM_SYMMETRIES, 0), symmetry)
     return keys(images).unflatten(0, (len(planes), NUM_SYMMETRIES))
-
-
-def _fingerprint(about: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -9,23 +9,20 @@ no weights were released.
 """
 
 import dataclasses
-import hashlib
 import json
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rlcourse.data.files import load_format, replacing, tensors_fingerprint
 from rlcourse.go.model import Config, RetrievalModel
-from rlcourse.run.files import replacing
 
 FORMAT = "rlcourse model 1"
 
-_DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile)
-_MISFIT = (*_DAMAGE, KeyError, TypeError, AttributeError)
+_MEND = "save the model again"
+_MISFIT = (RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def save_model(path: str | Path, model: RetrievalModel, about: dict[str, Any]) -> None:
@@ -50,7 +47,7 @@ def save_model(path: str | Path, model: RetrievalModel, about: dict[str, Any]) -
     }
     weights = {name: _half(name, weight) for name, weight in model.state_dict().items()}
     content = {"format": FORMAT, **kept, "weights": weights}
-    content["fingerprint"] = _fingerprint(kept, weights)
+    content["fingerprint"] = tensors_fingerprint(kept, weights)
     with replacing(Path(path)) as file:
         torch.save(content, file)
 
@@ -70,9 +67,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Retrieva
         model = RetrievalModel(config, torch.Generator(), content["num_planes"])
         model.load_state_dict(content["weights"])
     except _MISFIT as error:  # whole, and of another version of the model
-        raise ValueError(
-            f"{path} does not fit this version's model ({error}): save the model again"
-        ) from error
+        raise ValueError(f"{path} does not fit this version's model ({error}): {_MEND}") from error
     return model.to(device).eval()
 
 
@@ -89,27 +84,14 @@ def read_about(path: str | Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"no model at {path}: make one with save_model")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:  # torch does not look at checksums
-            raise ValueError(f"checksum of {damaged}")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
-        raise ValueError(
-            f"{path} is no model, or damaged ({type(error).__name__}): save the model again"
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path} is no model of this version: save the model again")
+    content = load_format(path, FORMAT, "model", _MEND)
     try:
         kept = {name: content[name] for name in ("config", "num_planes", "about")}
-        same = _fingerprint(kept, content["weights"]) == content["fingerprint"]
+        same = tensors_fingerprint(kept, content["weights"]) == content["fingerprint"]
     except _MISFIT as error:
-        raise ValueError(
-            f"{path} is damaged ({type(error).__name__}): save the model again"
-        ) from error
+        raise ValueError(f"{path} is damaged ({type(error).__name__}): {_MEND}") from error
     if not same:
-        raise ValueError(f"{path} is damaged (other fingerprint): save the model again")
+        raise ValueError(f"{path} is damaged (other fingerprint): {_MEND}")
     return content
 
 
@@ -131,11 +113,3 @@ def _half(name: str, weight: Tensor) -> Tensor:
             " the model anew"
         )
     return half.clone()
-
-
-def _fingerprint(kept: dict[str, Any], weights: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
-    for name, weight in sorted(weights.items()):
-        digest.update(f"{name} {weight.dtype} {list(weight.shape)}".encode())
-        digest.update(weight.contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -5,10 +5,8 @@ executes code. A `torch.Generator` goes in as its `get_state()`, which is a tens
 """
 
 import os
-import pickle
 import shutil
 import uuid
-import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlcourse.run.files import replacing
+from rlcourse.data.files import DAMAGE, load_checked, replacing
 
 FORMAT = 1
 
 _LEAVES = (Tensor, bool, int, float, str, type(None))
 _CONTAINERS = (dict, OrderedDict, list, tuple)
-_DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile)
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
@@ -61,9 +58,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
-        _check_sums(path)
-        content = torch.load(path, map_location=device, weights_only=True)
-    except _DAMAGE as error:
+        content = load_checked(path, device)
+    except DAMAGE as error:
         raise ValueError(f"the checkpoint {path} is damaged ({error}). {_mend(path)}") from error
     if not isinstance(content, dict) or "format" not in content:
         raise ValueError(f"{path} is not a checkpoint of this package. {_mend(path)}")
@@ -79,14 +75,6 @@ def previous_path(path: str | Path) -> Path:
     """Return where the checkpoint before the newest one is kept."""
     path = Path(path)
     return path.with_name(path.name + ".previous")
-
-
-def _check_sums(path: Path) -> None:
-    """Compare the file with the checksums inside it, which `torch.load` does not look at."""
-    with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise zipfile.BadZipFile(f"the checksum of {damaged} does not match")
 
 
 def _mend(path: Path) -> str:

@@ -1,11 +1,12 @@
 """Files that are complete or absent at every moment, whatever crashes."""
 
-import os
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from rlcourse.data.files import replacing
+
+__all__ = ["exclusively", "replacing", "write_whole"]
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -17,27 +18,6 @@ def write_whole(path: Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     with replacing(path) as file:
         file.write(data)
-
-
-@contextmanager
-def replacing(path: Path, before: Callable[[], None] = lambda: None) -> Iterator[IO[bytes]]:
-    """Yield a file beside `path` that takes its place once the block has ended without an error.
-
-    Args:
-        path: of the file to replace, in a folder that exists.
-        before: called when the new file is on the disk and the old one still at `path`.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        before()
-        os.replace(temporary, path)
-    finally:
-        with suppress(OSError):  # the folder itself may be the trouble
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

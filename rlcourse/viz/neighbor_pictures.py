@@ -5,8 +5,8 @@ found it, and with its colors swapped where the other color is to move there, so
 move has the same color on all boards of a row.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 import torch
@@ -107,6 +107,63 @@ def explained(shares: Mapping[str, Float[Tensor, " D"]]) -> Figure:
     return figure
 
 
+def check_found(found: Mapping[str, Neighbors | None], num_queries: int, k: int) -> None:
+    """Checks neighbors [B, K] by name, of which k are to be drawn; None: there are none to draw.
+
+    Raises:
+        ValueError: neighbors of other than `num_queries` positions, or fewer than k.
+    """
+    for name, neighbors in found.items():
+        if neighbors is None:
+            continue
+        if len(neighbors.ids) != num_queries or neighbors.ids.shape[1] < k:
+            raise ValueError(
+                f"{name} must have {k} neighbors of {num_queries} positions, got"
+                f" {list(neighbors.ids.shape)}"
+            )
+
+
+class Pager(NamedTuple):
+    """The parts of a widget that pages through positions, from top to bottom, and all of it."""
+
+    names: widgets.ToggleButtons
+    slider: widgets.IntSlider
+    picture: widgets.HTML
+    words: widgets.HTML
+    widget: widgets.VBox
+
+
+def pager(
+    names: Sequence[str], num_positions: int, redraw: Callable[[Any], None], button_width: int
+) -> Pager:
+    """A widget whose picture and words are empty until `redraw` fills them.
+
+    Args:
+        names: of the buttons; the first is chosen.
+        num_positions: the slider goes from 0 to the one before.
+        redraw: called after a change of name or position.
+        button_width: pixels.
+    """
+    buttons = widgets.ToggleButtons(
+        options=names,
+        style={"button_width": f"{button_width}px"},
+        layout=widgets.Layout(width="auto"),
+    )
+    slider = widgets.IntSlider(
+        value=0,
+        min=0,
+        max=num_positions - 1,
+        description="position",
+        continuous_update=True,
+        style={"description_width": "64px"},
+        layout=widgets.Layout(width="100%", max_width="640px"),
+    )
+    parts = [buttons, slider, widgets.HTML(), widgets.HTML()]
+    for control in (buttons, slider):
+        control.observe(redraw, "value")
+    return Pager(*parts, widgets.VBox(parts))
+
+
 class NeighborExplorer:
     """Positions to page through, and their neighbors by one kind of key or another.
 
@@ -129,31 +186,10 @@ class NeighborExplorer:
     ) -> None:
         if not len(query_ids) or not found:
             raise ValueError("there must be a position to show and a kind of key")
-        for name, neighbors in found.items():
-            if len(neighbors.ids) != len(query_ids) or neighbors.ids.shape[1] < k:
-                raise ValueError(
-                    f"{name} must have {k} neighbors of {len(query_ids)} positions, got"
-                    f" {list(neighbors.ids.shape)}"
-                )
+        check_found(found, len(query_ids), k)
         self._positions, self._ids, self._found, self._k = positions, query_ids, dict(found), k
-        self.keys = widgets.ToggleButtons(
-            options=list(found),
-            style={"button_width": "200px"},
-            layout=widgets.Layout(width="auto"),
-        )
-        self.slider = widgets.IntSlider(
-            value=0,
-            min=0,
-            max=len(query_ids) - 1,
-            description="position",
-            continuous_update=True,
-            style={"description_width": "64px"},
-            layout=widgets.Layout(width="100%", max_width="640px"),
-        )
-        self.picture, self.words = widgets.HTML(), widgets.HTML()
-        for control in (self.keys, self.slider):
-            control.observe(self._redraw, "value")
-        self.widget = widgets.VBox([self.keys, self.slider, self.picture, self.words])
+        made = pager(list(found), len(query_ids), self._redraw, button_width=200)
+        self.keys, self.slider, self.picture, self.words, self.widget = made
         self._redraw({})
 
     @property

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 
-import ipywidgets as widgets
 import torch
 from IPython.display import HTML, display
 from jaxtyping import Float, Int
@@ -21,7 +20,7 @@ from rlcourse.go.neighbors import Neighbors, inverse
 from rlcourse.go.positions import Positions
 from rlcourse.go.symmetry import transform_planes
 from rlcourse.viz.boards import Board, row_svg
-from rlcourse.viz.neighbor_pictures import boards_of, row_of
+from rlcourse.viz.neighbor_pictures import boards_of, check_found, pager, row_of
 from rlcourse.viz.widgets import static_bundle, still_image
 
 _NUM_MOVES = 5
@@ -106,35 +105,12 @@ class RetrievalExplorer:
     ) -> None:
         if not len(query_ids) or not given:
             raise ValueError("there must be a position to show and something to give the network")
-        for name, neighbors in given.items():
-            if neighbors is None:
-                continue
-            if len(neighbors.ids) != len(query_ids) or neighbors.ids.shape[1] < k:
-                raise ValueError(
-                    f"{name} must have {k} neighbors of {len(query_ids)} positions, got"
-                    f" {list(neighbors.ids.shape)}"
-                )
+        check_found(given, len(query_ids), k)
         self._network, self._positions, self._ids = network, positions, query_ids
         self._given, self._k = dict(given), k
         self._opinions: dict[tuple[int, str], tuple[Tensor, float]] = {}
-        self.kind = widgets.ToggleButtons(
-            options=list(given),
-            style={"button_width": "140px"},
-            layout=widgets.Layout(width="auto"),
-        )
-        self.slider = widgets.IntSlider(
-            value=0,
-            min=0,
-            max=len(query_ids) - 1,
-            description="position",
-            continuous_update=True,
-            style={"description_width": "64px"},
-            layout=widgets.Layout(width="100%", max_width="640px"),
-        )
-        self.picture, self.words = widgets.HTML(), widgets.HTML()
-        for control in (self.kind, self.slider):
-            control.observe(self._redraw, "value")
-        self.widget = widgets.VBox([self.kind, self.slider, self.picture, self.words])
+        made = pager(list(given), len(query_ids), self._redraw, button_width=140)
+        self.kind, self.slider, self.picture, self.words, self.widget = made
         self._redraw({})
 
     @property

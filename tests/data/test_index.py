@@ -232,7 +232,7 @@ class TestSaving:
         def fail(*_):
             raise OSError("disk full")
 
-        monkeypatch.setattr("rlcourse.data.key_table.os.fsync", fail)
+        monkeypatch.setattr("os.fsync", fail)
         with pytest.raises(OSError, match="disk full"):
             index.save(path)
         assert path.read_bytes() == old

@@ -1,6 +1,5 @@
 import pytest
 
-from rlcourse.run import files
 from rlcourse.run.files import replacing, write_whole
 
 
@@ -21,7 +20,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch, failing):
     def disk_full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(files.os, failing, disk_full)
+    monkeypatch.setattr(f"os.{failing}", disk_full)
     with pytest.raises(OSError, match="No space left"):
         write_whole(path, "after")
     assert path.read_text() == "before"

@@ -68,8 +68,16 @@ def _chain(stones, point):
 
 
 def liberties_of_one_stone(stones, point):
-    stone = marked(point, stones) & (stones != 0)
-    return (beside(stone) & (stones == 0)).sum((1, 2))
+    height, width = stones.shape[1:]
+    found = torch.zeros(len(stones), dtype=torch.int64)
+    for board, at in enumerate(point.tolist()):
+        row, column = divmod(at, width)
+        near = (row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)
+        for r, c in near:
+            inside = 0 <= r < height and 0 <= c < width
+            if stones[board, row, column] != 0 and inside and stones[board, r, c] == 0:
+                found[board] += 1
+    return found
 
 
 def liberties_counted_twice(stones, point):

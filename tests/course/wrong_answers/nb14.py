@@ -21,8 +21,8 @@ def pca_smallest_of_svd(x, dim):
 
 def pca_columns(x, dim):
     mean = x.mean(0)
-    vh = torch.linalg.svd(x - mean, full_matrices=False)[2]
-    return mean, fixed_signs(vh[:, :dim].T)
+    _, _, transposed = torch.linalg.svd(x - mean, full_matrices=False)
+    return mean, fixed_signs(transposed.mT.narrow(0, 0, dim))
 
 
 def pca_left(x, dim):

@@ -65,13 +65,14 @@ def new_node(tree, parent, action, prior):
     return node
 
 
-def node_after_counting(tree, parent, action, prior):
-    tree.num_nodes += 1
-    node = tree.num_nodes
-    tree.prior[node], tree.parent[node], tree.action[node] = prior, parent, action
-    if parent >= 0:
-        tree.child[parent, action] = node
-    return node
+def node_from_one(tree, parent, action, prior):
+    number = 1 + tree.num_nodes  # the root is the first node
+    for table, entry in ((tree.parent, parent), (tree.action, action), (tree.prior, prior)):
+        table[number] = entry
+    if number > 1:
+        tree.child[parent][action] = number
+    tree.num_nodes = number
+    return number
 
 
 def node_unlinked(tree, parent, action, prior):
@@ -156,12 +157,13 @@ def climb_last_value(tree, node, value):
 
 
 def climb_once(tree, node, value):
-    tree.num_visits[node] += 1
-    tree.value_sum[node] += value
-    if node > 0:
-        above, by = int(tree.parent[node]), int(tree.action[node])
-        tree.visits[above, by] += 1
-        tree.q[above, by] = -tree.value_sum[node] / tree.num_visits[node]
+    tree.value_sum[node] = tree.value_sum[node] + value
+    tree.num_visits[node] = tree.num_visits[node] + 1
+    if node == 0:
+        return
+    edge = tree.parent[node], tree.action[node]
+    tree.q[edge] = -tree.value(node)
+    tree.visits[edge] = tree.visits[edge] + 1
 
 
 def climb_returns(tree, node, value):
@@ -275,7 +277,7 @@ WRONG = {
         Wrong(score_floats, "dtype"),
     ),
     "16.expand": (
-        Wrong(node_after_counting, "one row too far"),
+        Wrong(node_from_one, "one row too far"),
         Wrong(node_unlinked, "does not know its child"),
         Wrong(node_of_root_linked, "no parent"),
         Wrong(node_not_returned, "nothing"),
