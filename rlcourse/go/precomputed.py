@@ -5,15 +5,16 @@ As in section 3 of Humphreys et al., "Large-Scale Retrieval for Reinforcement Le
 
 A folder holds `precomputed.json` and the arrays `queries.npy` [N] int64, ascending, `ids.npy`
 [N, K] int32 (int64 above 2^31 positions), `distances.npy` [N, K] float32 and `symmetry.npy` [N, K]
-int8. They are written in blocks; the description is replaced after each, so that an interrupted run
-goes on behind the last one. A position takes 8 + 9 K bytes, with K = 10 and 50 million positions
-4.9 GB [by formula, not measured].
+int8. They are written in blocks; the description is replaced every few seconds, so that an
+interrupted run goes on from there. A position takes 8 + 9 K bytes, with K = 10 and 50 million
+positions 4.9 GB [by formula, not measured].
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT = "rlcourse neighbors 1"
 _MANIFEST, _LOCK = "precomputed.json", ".lock"
-_SAVE_EVERY = 16  # blocks between two flushes to the disk
+_SAVE_AFTER = 10.0  # seconds of work that an interruption may cost, and a block
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ def _compute(
     _, *arrays = _opened(folder, about, "r+")
     bar = tqdm(desc="neighbors", total=len(queries), initial=done, disable=not progress)
     with bar:
-        for number, ids in enumerate(queries[done:].split(block), start=1):
+        saved = monotonic()
+        for ids in queries[done:].split(block):
             positions, exclude = database.positions, {}
             if not about["held_out"]:
                 exclude["exclude_game"] = positions.games[ids]
@@ -181,10 +183,12 @@ def _compute(
                 array[done : done + len(ids)] = part.numpy()
             done += len(ids)
             bar.update(len(ids))
-            if number % _SAVE_EVERY == 0 or done == len(queries):
+            now = monotonic()
+            if now - saved >= _SAVE_AFTER or done == len(queries):
                 for array in arrays:
                     array.flush()
                 _write_manifest(folder, about, done, done == len(queries))
+                saved = now
 
 
 def _prepare(folder: Path, about: dict[str, Any], queries: np.ndarray) -> int:

@@ -1,6 +1,7 @@
 """Neighbors on disk: the same as searched, interrupted, mistaken for others, damaged."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -60,7 +61,9 @@ def test_held_out_positions_are_answered_by_both_halves(tmp_path):
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("rlcourse.go.precomputed._SAVE_EVERY", 2)
+    seconds = itertools.count()  # a block takes one
+    monkeypatch.setattr("rlcourse.go.precomputed.monotonic", lambda: next(seconds))
+    monkeypatch.setattr("rlcourse.go.precomputed._SAVE_AFTER", 2)
     database, ids = built(tmp_path), torch.arange(100)
     whole = precompute(database, ids, 3, tmp_path / "whole", block=10, progress=False)
     keys = database.keys
