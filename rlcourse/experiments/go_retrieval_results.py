@@ -155,7 +155,7 @@ def table(folder: Path) -> str:
     the baseline and, where the study has it, over a blank neighbor."""
     result = load(folder)
     lines = [f"{'variant':22}{'neighbors':18}{'accuracy':>9}{'value error':>13}   gain in accuracy"]
-    lines[0] += f"{'over blank':>20}" * _has_blank(result)
+    lines[0] += f"{'over blank':>20}" * (BLANK in result.config.variants)
     for (name, condition), tests in result.tests.items():
         means = f"{tests.accuracy.mean():>9.1%}{tests.value_error.mean():>13.3f}"
         base = _baseline_of(result, name)
@@ -163,7 +163,7 @@ def table(folder: Path) -> str:
         if base is not None and name != base:
             found = gain(tests, result.tests[base, ABSENT])
             more = f"{found.mean:>+8.1%}  [{found.low:+.1%}, {found.high:+.1%}]"
-        if _has_blank(result) and variant_of(name).mode == RETRIEVED:
+        if _is_over_blank(result, name):
             found = gain(tests, result.tests[BLANK, BLANK])
             more += f"{found.mean:>+8.1%}  [{found.low:+.1%}, {found.high:+.1%}]"
         lines.append(f"{name:22}{condition:18}{means}{more}")
@@ -229,7 +229,7 @@ def _test_curves(result: Result, name: str, metric: str) -> dict[str, Curve]:
             other = result.tests[base, ABSENT]
             gains = zip(*(gain(tests, other, metric) for tests in found), strict=True)
             curves[f"{name}/{label_of_gain}/{metric}"] = Curve(x, *map(np.array, gains))
-    if _has_blank(result) and variant.mode == RETRIEVED:
+    if _is_over_blank(result, name):
         other = result.tests[BLANK, BLANK]
         gains = zip(*(gain(result.tests[name, c.name], other, metric) for c in usual), strict=True)
         x = np.array([condition.fraction for condition in usual])
@@ -237,8 +237,10 @@ def _test_curves(result: Result, name: str, metric: str) -> dict[str, Curve]:
     return curves
 
 
-def _has_blank(result: Result) -> bool:
-    return BLANK in result.config.variants
+def _is_over_blank(result: Result, name: str) -> bool:
+    """Whether a variant retrieves, and the study has a blank neighbor in a network as wide."""
+    variant, there = variant_of(name), BLANK in result.config.variants
+    return there and variant.mode == RETRIEVED and variant.width == variant_of(BLANK).width
 
 
 def _baseline_of(result: Result, name: str) -> str | None:
