@@ -622,8 +622,8 @@ print(f"win rate, after minus before: {mean:+.1f} points [{low:+.1f}, {high:+.1f
 # %% [markdown]
 # How to read it: left, distances by the moves played: black, positions of test games; orange-red,
 # those met in play; blue, the same positions once the games were added. Right, the win rates before
-# and after. Printed, squared distances: means over games with 95% intervals, and what the added games
-# change for the very same positions. Test games show what any further games would do.
+# and after. Printed, squared distances: means over games with 95% intervals, and what the added
+# games change for the very same positions. For test games they are just some games more.
 #
 # <details><summary>Explanation</summary>Two questions, two answers. Nearer or not: compare blue
 # with orange-red. Nothing was learned, so removing the games undoes it. Better or not: read the
