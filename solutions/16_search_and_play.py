@@ -584,8 +584,8 @@ print(f"retrieval against baseline directly: {mean:.1%} [{low:.1%}, {high:.1%}]"
 # opponent's. What is looked up there may be far away. But memory is easy to change: **add the games
 # that were played**, as another source, and the next game finds them. No weight changes.
 #
-# **Predict**: three quarters of your match's games are added. For what share of the positions in
-# its other games is the nearest neighbor now one of these? Some ten seconds.
+# **Predict**: three quarters of your match's pairs of games are added. For what share of the
+# positions in its other games is the nearest neighbor now one of these? Some ten seconds.
 
 # %%
 near = go_search_study.grow(memory, own)
@@ -613,13 +613,17 @@ kinds |= {"met_after": "games added", "met_removed": "and removed again"}
 for kind, words in kinds.items():
     mean, low, high = (float(part[0]) for part in curves[f"distance/{kind}"][1:])
     print(f"{words:18} nearest at {mean:8,.0f} on average [{low:,.0f}, {high:,.0f}]")
+for kind, words in {"test": "test games", "met": "met in play"}.items():
+    mean, low, high = (float(part[0]) for part in curves[f"change/{kind}"][1:])
+    print(f"{words:18} after minus before {mean:+,.1f} [{low:+,.1f}, {high:+,.1f}]")
 mean, low, high = (100 * float(part[0]) for part in curves["grown/gain"][1:])
 print(f"win rate, after minus before: {mean:+.1f} points [{low:+.1f}, {high:+.1f}]")
 
 # %% [markdown]
 # How to read it: left, distances by the moves played: black, positions of test games; orange-red,
 # those met in play; blue, the same positions once the games were added. Right, the win rates before
-# and after. Printed, the means over all positions.
+# and after. Printed, squared distances: means over games with 95% intervals, and what the added
+# games change for the very same positions. For test games they are just some games more.
 #
 # <details><summary>Explanation</summary>Two questions, two answers. Nearer or not: compare blue
 # with orange-red. Nothing was learned, so removing the games undoes it. Better or not: read the

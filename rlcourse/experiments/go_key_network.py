@@ -8,6 +8,7 @@ and writes the network with the components of one layer.
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 import tyro
@@ -16,6 +17,7 @@ from rlcourse.experiments import go_keys, go_lookup
 from rlcourse.go import shipped
 from rlcourse.go.keys import KeyNetwork
 from rlcourse.go.prediction import LAYERS, Layer
+from rlcourse.run.files import write_whole
 
 MAX_BYTES = 1_500_000
 
@@ -48,7 +50,7 @@ def make(config: Config, device: torch.device | str = "cpu", progress: bool = Tr
     """Trains the network if need be, fits the components and writes the file.
 
     Raises:
-        ValueError: the file would be larger than the course can carry.
+        ValueError: the file would be larger than the course can carry, and is not written.
         OSError: the file cannot be written.
     """
     settings = go_keys.PRESETS[config.preset]
@@ -60,9 +62,16 @@ def make(config: Config, device: torch.device | str = "cpu", progress: bool = Tr
         network, [config.layer], settings.dim, positions, ids, progress
     )
     keys = KeyNetwork(network, config.layer, components[config.layer])
-    keys.save(config.out)
-    if (size := config.out.stat().st_size) > MAX_BYTES:
-        raise ValueError(f"{config.out} has {size:,} bytes, more than {MAX_BYTES:,}: lower dim")
+    with TemporaryDirectory() as elsewhere:
+        path = Path(elsewhere) / shipped.KEY_NETWORK
+        keys.save(path)
+        content = path.read_bytes()
+    if (size := len(content)) > MAX_BYTES:
+        raise ValueError(
+            f"{config.out} would have {size:,} bytes, more than {MAX_BYTES:,}: lower dim in the"
+            f" preset {config.preset!r} of go_keys"
+        )
+    write_whole(config.out, content)
     return keys
 
 

@@ -23,7 +23,7 @@ from rlcourse.experiments.go_players import RandomMoves
 from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
 from rlcourse.experiments.go_retrieval_variants import Variant, variant_of
 from rlcourse.go import agent, model
-from rlcourse.go.agent import SearchAgent, game_generator
+from rlcourse.go.agent import SearchAgent
 from rlcourse.go.batch_match import BatchContestant, play_wave
 from rlcourse.go.batches import ABSENT, RETRIEVED
 from rlcourse.go.board import Go, Ongoing, State
@@ -74,7 +74,8 @@ class Careless(EnginePool):
 
     def moves(self, go: Go, state: State, games: Sequence[Ongoing]) -> Int[Tensor, " B"]:
         """Where chance has it a random move, else the engine's."""
-        draws = [game_generator(self.careless.seed + 1, g.number, len(g.moves)) for g in games]
+        chance = RandomMoves(self.careless.seed + 1)
+        draws = [chance.generator(game) for game in games]
         random = torch.tensor(
             [float(torch.rand((), generator=draw)) < self.share for draw in draws]
         )

@@ -116,7 +116,10 @@ def batch_player(
 
 
 class RandomMoves:
-    """Random legal moves in many games; each move depends on seed, game and ply alone."""
+    """Random legal moves in many games; each depends on the seeds of player and game, and the ply.
+
+    Two matches have games of the same numbers: by number alone, the same moves would come again.
+    """
 
     name = "random"
 
@@ -131,10 +134,13 @@ class RandomMoves:
         """A move on each board."""
         chosen = []
         for board, game in enumerate(games):
-            generator = game_generator(self.seed, game.number, len(game.moves))
-            player = random_player(generator.initial_seed())
+            player = random_player(self.generator(game).initial_seed())
             chosen.append(player(go, state.select(torch.tensor([board], device=state.device))))
         return torch.tensor(chosen)
+
+    def generator(self, game: Ongoing) -> torch.Generator:
+        """Random numbers for the next move of a game."""
+        return game_generator(game_seed(self.seed, game.seed), game.number, len(game.moves))
 
 
 def load_search_agent(

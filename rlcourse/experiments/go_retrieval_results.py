@@ -4,7 +4,12 @@ The *gain* of a variant is the difference to the baseline of its width, on the s
 and from the same first weights, so that what a seed or a game is worth to both cancels out. Its
 interval comes from drawing seeds and test games again at the same time, with replacement (Owen
 2007, "The pigeonhole bootstrap", arXiv 0712.1111): it covers other seeds and other games. Of three
-seeds a bootstrap underrates the spread, in gains and in the curves of single variants.
+seeds a bootstrap underrates the spread, in gains and in the curves of single variants. All seeds
+share the key network, the positions to learn from and the database: for others it says nothing.
+
+The baseline never runs the network of neighbors. The nearest to a network of the same parameters
+and operations is "blank", to which the table and VARIANT/over_blank compare, too; it embeds one
+neighbor, the others N.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +38,7 @@ from rlcourse.viz.curves import plot_band, plot_reference
 from rlcourse.viz.style import PALETTE
 
 ACCURACY, VALUE_ERROR = METRICS = ("accuracy", "value_error")
-BASELINE = "baseline"
+BASELINE, BLANK = "baseline", "blank"
 _SUMS = {ACCURACY: "hits", VALUE_ERROR: "squared_errors"}
 _NUM_RESAMPLES = 2_000
 COLORS = {
@@ -131,6 +136,7 @@ def reference_curves(folder: Path) -> dict[str, Curve]:
         VARIANT/random/METRIC, VARIANT/absent/METRIC      when trained, against N: one point
         VARIANT/gain/METRIC       over the baseline of the same width, against that share
         VARIANT/gain_random/METRIC, VARIANT/gain_absent/METRIC      the same, against N
+        VARIANT/over_blank/METRIC over the network of a blank neighbor, where the study has it
 
     with 95 % intervals over seeds, and over seeds and games for gains.
     """
@@ -145,9 +151,11 @@ def reference_curves(folder: Path) -> dict[str, Curve]:
 
 
 def table(folder: Path) -> str:
-    """For each variant and condition: accuracy and value error, and the gains with intervals."""
+    """For each variant and condition: accuracy and value error, and the gains with intervals, over
+    the baseline and, where the study has it, over a blank neighbor."""
     result = load(folder)
     lines = [f"{'variant':22}{'neighbors':18}{'accuracy':>9}{'value error':>13}   gain in accuracy"]
+    lines[0] += f"{'over blank':>20}" * (BLANK in result.config.variants)
     for (name, condition), tests in result.tests.items():
         means = f"{tests.accuracy.mean():>9.1%}{tests.value_error.mean():>13.3f}"
         base = _baseline_of(result, name)
@@ -155,6 +163,9 @@ def table(folder: Path) -> str:
         if base is not None and name != base:
             found = gain(tests, result.tests[base, ABSENT])
             more = f"{found.mean:>+8.1%}  [{found.low:+.1%}, {found.high:+.1%}]"
+        if _is_over_blank(result, name):
+            found = gain(tests, result.tests[BLANK, BLANK])
+            more += f"{found.mean:>+8.1%}  [{found.low:+.1%}, {found.high:+.1%}]"
         lines.append(f"{name:22}{condition:18}{means}{more}")
     return "\n".join(lines)
 
@@ -218,7 +229,18 @@ def _test_curves(result: Result, name: str, metric: str) -> dict[str, Curve]:
             other = result.tests[base, ABSENT]
             gains = zip(*(gain(tests, other, metric) for tests in found), strict=True)
             curves[f"{name}/{label_of_gain}/{metric}"] = Curve(x, *map(np.array, gains))
+    if _is_over_blank(result, name):
+        other = result.tests[BLANK, BLANK]
+        gains = zip(*(gain(result.tests[name, c.name], other, metric) for c in usual), strict=True)
+        x = np.array([condition.fraction for condition in usual])
+        curves[f"{name}/over_blank/{metric}"] = Curve(x, *map(np.array, gains))
     return curves
+
+
+def _is_over_blank(result: Result, name: str) -> bool:
+    """Whether a variant retrieves, and the study has a blank neighbor in a network as wide."""
+    variant, there = variant_of(name), BLANK in result.config.variants
+    return there and variant.mode == RETRIEVED and variant.width == variant_of(BLANK).width
 
 
 def _baseline_of(result: Result, name: str) -> str | None:

@@ -62,7 +62,7 @@ class Config:
 
 
 SETTINGS = {
-    "smoke": Config(num_games=12, num_pairs=1, simulations=2, most_simulations=8, plies=(8, 30)),
+    "smoke": Config(num_games=12, num_pairs=2, simulations=2, most_simulations=8, plies=(8, 30)),
     "laptop": Config(),
     # 200 simulations are the paper's; the other sizes are ours.
     "paper": Config(num_games=20_000, num_pairs=100, simulations=200, most_simulations=512),
@@ -213,8 +213,10 @@ class Nearness(NamedTuple):
 
 @torch.no_grad()
 def grow(database: Database, folder: Path, progress: bool = True) -> Nearness:
-    """Adds the first three quarters of a match's games to a database, and says how near stored
-    positions are to those of the last quarter, before and after. Trains nothing.
+    """Adds the first three quarters of a match's pairs of games to a database, and says how near
+    stored positions are to those of the last quarter, before and after. Trains nothing.
+
+    Both games of a pair stay together: they begin alike, and one would be near the other for that.
 
     Args:
         database: stays as it is; the games are added to a copy in the match's folder.
@@ -222,18 +224,20 @@ def grow(database: Database, folder: Path, progress: bool = True) -> Nearness:
         progress: draw bars.
 
     Raises:
-        ValueError: fewer than two games are finished.
+        ValueError: games of fewer than two pairs are finished.
     """
     games = go_growth.games_of(folder)
-    if len(games) < 2:
+    pairs = sorted({game.number // 2 for game in games})
+    if len(pairs) < 2:
         raise ValueError(
-            f"the match has {len(games)} games, and growing takes two: run its cell again, it goes"
-            " on there"
+            f"the match has games of {len(pairs)} pairs, and growing takes two: run its cell again,"
+            " it goes on there"
         )
-    split = max(1, 3 * len(games) // 4)
-    planes = _met(database.positions.rules, games[split:])
+    first = pairs[max(1, 3 * len(pairs) // 4)]  # that is not added
+    added = [game for game in games if game.number // 2 < first]
+    planes = _met(database.positions.rules, games[len(added) :])
     # One copy for each number of games: a match that was interrupted may have gone on.
-    after = go_growth.grown(database, games[:split], folder / f"grown_{len(games)}", progress)
+    after = go_growth.grown(database, added, folder / f"grown_{len(games)}", progress)
     found = [some.retrieve(planes, 1) for some in (database, after)]
     source = after.positions.sources[found[1].ids[:, 0]]
     share = (source == go_growth.ADDED).float().mean().item()

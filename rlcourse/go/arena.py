@@ -1,8 +1,8 @@
 """Matches: paired games with swapped colors, the win rate with its interval, Elo, and every game.
 
 Both games of a pair begin with the same random opening, so that an opening that favors a color
-favors each player once. A drawn game counts as half a win. No opening is that of a game of
-`generate` or of `selfplay`: nobody has learned from the games of a match.
+favors each player once. A drawn game counts as half a win. Openings are drawn by other seeds than
+those of `generate` and `selfplay`; of few stones, two can still be alike.
 """
 
 import math

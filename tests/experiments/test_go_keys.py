@@ -75,6 +75,11 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     keys = go_key_network.make(made, progress=False)
     assert (keys.layer, keys.dim) == ("value", 8)
     assert KeyNetwork.load(made.out).fingerprint == keys.fingerprint
+    before = made.out.read_bytes()
+    monkeypatch.setattr(go_key_network, "MAX_BYTES", 10)
+    with pytest.raises(ValueError, match="would have .* bytes, more than 10: lower dim in the pre"):
+        go_key_network.make(made, progress=False)
+    assert made.out.read_bytes() == before
 
 
 def test_games_that_ask_are_not_stored(tmp_path):

@@ -21,7 +21,7 @@ from rlcourse.experiments.go_play_config import Pairing
 from rlcourse.go import model
 from rlcourse.go.agent import SearchAgent
 from rlcourse.go.arena import match_opening
-from rlcourse.go.board import Go, Ongoing
+from rlcourse.go.board import Go, Ongoing, game_seed
 from rlcourse.go.database_config import Config
 from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.records import Game
@@ -257,6 +257,8 @@ def test_random_moves_are_legal_and_those_of_their_game():
     other = go_play_world.RandomMoves(1)
     assert player.fingerprint != other.fingerprint
     assert other.moves(go, fresh, many).tolist() != player.moves(go, fresh, many).tolist()
+    elsewhere = [game._replace(seed=game_seed(1, game.number)) for game in many]  # another match
+    assert player.moves(go, fresh, elsewhere).tolist() != player.moves(go, fresh, many).tolist()
 
 
 def test_opponents_are_found_by_name(whole):
@@ -289,6 +291,10 @@ def test_careless_engines_play_some_random_moves(monkeypatch):
     engine = set(asked)
     assert 0.15 < 1 - len(engine) / 200 < 0.35
     assert {number for number in range(200) if int(moves[number]) == 25} == engine
+    elsewhere = [game._replace(seed=game_seed(1, game.number)) for game in games]
+    asked.clear()
+    pool.moves(go, go.new(200), elsewhere)
+    assert set(asked) != engine  # another match has its mistakes elsewhere
     part = pool.moves(go, go.new(9), games[50:59])
     assert torch.equal(part, moves[50:59])  # of the game alone
     pool.share = 0.0

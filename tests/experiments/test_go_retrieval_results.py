@@ -80,12 +80,17 @@ def test_curves_of_a_run(tmp_path):
     assert curves["n4/gain_random/accuracy"].x.tolist() == [4.0]
     assert curves["n4/gain_random/accuracy"].mean.tolist() == pytest.approx([0.0])
     assert curves["blank/gain/accuracy"].mean.tolist() == pytest.approx([0.0])
+    assert curves["n4/over_blank/accuracy"].x.tolist() == [0.5, 1.0]
+    assert curves["n4/over_blank/accuracy"].mean.tolist() == pytest.approx([-0.18, 0.04])
     assert "baseline/gain/accuracy" not in curves
+    assert "blank/over_blank/accuracy" not in curves
     assert len(go_retrieval.plot(folder, curves).axes) == 2
     assert len(go_retrieval.plot_shipped(curves).axes) == 2
     lines = go_retrieval.table(folder).splitlines()
     assert len(lines) == 3 + 3 * 4
-    assert "+4.0%  [+4.0%, +4.0%]" in lines[8]
+    assert lines[0].endswith("over blank")
+    assert lines[8].count("+4.0%  [+4.0%, +4.0%]") == 2  # over the baseline, and over blank
+    assert lines[2].count("[") == 1
 
 
 def test_sizes_are_compared_with_the_baseline_of_their_width(tmp_path):

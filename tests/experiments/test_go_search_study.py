@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from rlcourse.experiments import go_growth
 from rlcourse.experiments import go_search_study as study
 from rlcourse.go import shipped
 from rlcourse.go.arena import MatchRecord
@@ -13,6 +14,7 @@ from rlcourse.go.board import Go
 from rlcourse.go.mcts import Search
 from rlcourse.go.model import PRESETS, RetrievalModel
 from rlcourse.go.plain_search import PlainSearch, backup_, expand_, puct
+from rlcourse.go.positions import Positions
 from rlcourse.go.records import GameFile
 from rlcourse.go.rules import Rules
 from rlcourse.go.worlds import Nim
@@ -77,8 +79,9 @@ def test_a_match_and_a_memory_that_grows(world, model, tmp_path):
     assert len(memory) == before
     assert near.before.shape == near.after.shape
     games = sorted(GameFile.open(tmp_path / "match.games"))
-    last = games[-1]
-    assert len(near.before) == len(range(last.opening + last.opening % 2, len(last.moves), 2))
+    others = games[2:]  # the second of two pairs
+    met = [range(game.opening + game.opening % 2, len(game.moves), 2) for game in others]
+    assert len(near.before) == sum(map(len, met))
     assert bool((near.after <= near.before + 1e-3).all())
     assert 0 < near.share_of_memory < 1
     assert near.share == pytest.approx(float((near.after < near.before).float().mean()))
@@ -100,18 +103,20 @@ def test_a_match_that_is_interrupted_goes_on_with_its_games(world, model, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(MatchRecord, "save", stop)
         assert study.match(CONFIG, tmp_path, rules, model, *STEPS, progress=False).num_games == 1
-        with pytest.raises(ValueError, match="the match has 1 games, and growing takes two: run"):
+        with pytest.raises(ValueError, match="the match has games of 1 pairs, and growing"):
             study.grow(memory, tmp_path, progress=False)
         wanted = 3
         assert study.match(CONFIG, tmp_path, rules, model, *STEPS, progress=False).num_games == 3
-        few = study.grow(memory, tmp_path, progress=False)
+        study.grow(memory, tmp_path, progress=False)
         wanted = len(saved)
         with pytest.raises(KeyboardInterrupt):
             study.match(CONFIG, tmp_path / "other", rules, model, *STEPS, progress=False)
     whole = study.match(CONFIG, tmp_path, rules, model, *STEPS, progress=False)
     straight = study.match(CONFIG, tmp_path / "new", rules, model, *STEPS, progress=False)
     assert whole == straight
-    assert study.grow(memory, tmp_path, progress=False).share_of_memory > few.share_of_memory
+    study.grow(memory, tmp_path, progress=False)
+    grown = Positions.open(tmp_path / "grown_4" / "positions")  # not the copy of three games
+    assert grown.numbers(go_growth.ADDED) == {0, 1}  # one of two pairs
 
 
 def test_the_player_on_the_board_thinks_with_the_search_that_it_was_given(world, model):
