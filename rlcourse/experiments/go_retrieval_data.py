@@ -22,11 +22,13 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from rlcourse.experiments.go_lookup import positions_of, some_games
 from rlcourse.experiments.settings import check_counts
 from rlcourse.go import database_config, shipped
 from rlcourse.go.database import Database
+from rlcourse.go.database_report import Report
 from rlcourse.go.key_shards import KeyShards, compute_keys
 from rlcourse.go.keys import KeyNetwork
 from rlcourse.go.neighbors import Neighbors
@@ -39,6 +41,8 @@ from rlcourse.run.files import exclusively, write_whole
 WHOLE = 1.0
 SPLITS = ("train", "retrieval")  # stored, and learned from; "test" is neither
 _DONE = "data.json"  # the last file that is written
+_REPORT = "report.json"  # of each database: its recall and what it costs
+_NUM_REPORTED = 200  # positions
 _FEW_KEYS = 100_000  # fewer are compared one by one: lists would not be worth their training
 
 
@@ -237,9 +241,19 @@ def _make(
         parts = (positions, shards, remembered)
         found = _database(settings, here, *parts, fraction, progress)
         found.precompute(tests, settings.k, here / "tests", held_out=True, progress=progress)
+        report = _report(found, positions, tests, settings.k)
+        write_whole(here / _REPORT, json.dumps(report._asdict()) + "\n")
+        if progress:
+            tqdm.write(f"{fraction:.0%} of the games, {report}")
     whole = _place_of(place, WHOLE)
     found = _database(settings, whole, positions, shards, keys, WHOLE, progress)
     found.precompute(pool, settings.k, whole / "train", progress=progress)
+
+
+def _report(database: Database, positions: Positions, tests: Int[Tensor, " N"], k: int) -> Report:
+    """Of some test positions."""
+    some = drawn(tests, _NUM_REPORTED, seed=0)
+    return database.report(positions.batch(some).planes, k)
 
 
 def _open(settings: Settings, place: Path, games: str, keys: KeyNetwork) -> Data:

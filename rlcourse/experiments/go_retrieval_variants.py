@@ -1,11 +1,12 @@
 """What is compared in studies of retrieval, by name.
 
-"baseline" has no neighbors, e_i = 0; "blank" has x_i = 0, the baseline of Humphreys et al. 2022
-(arXiv 2206.05314) to the letter; "n4" has N = 4. Behind a slash stands what is changed: "n4/half"
+"baseline" has no neighbors, e_i = 0; "blank" has x_i = 0 as the baseline of Humphreys et al. 2022
+(arXiv 2206.05314); "n4" has N = 4. Behind a slash stands what is changed: "n4/half"
 (half the width), "n4/plain" (no dropout, randomization or regularization), "n4/no_dropout" and so
 on.
 
-**Deviations.** With x_i = 0 all e_i are the same, so that "blank" computes one instead of N.
+**Deviations.** With x_i = 0 all e_i are the same, and Eq. 2 gives the square root of N times one of
+them: "blank" computes one, without that factor, which the next layer can learn.
 """
 
 from typing import NamedTuple

@@ -62,9 +62,8 @@ def augment(batch: TrainingBatch, symmetry: Int[Tensor, " B"]) -> TrainingBatch:
 def in_mode(batch: TrainingBatch, mode: str) -> TrainingBatch:
     """The batch as the network is to see it, in one of `MODES`.
 
-    "retrieved": with its neighbors. "absent": the baseline, without any, e_i = 0. "blank": the
-    paper's baseline to the letter, x_i = 0, for which the network does the same work as for
-    neighbors.
+    "retrieved": with its neighbors. "absent": the baseline, without any, e_i = 0. "blank":
+    x_i = 0 as in the paper's baseline, for which the network does the same work as for neighbors.
 
     Raises:
         ValueError: an unknown mode, or no neighbors where it needs them.

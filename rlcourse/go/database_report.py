@@ -25,6 +25,15 @@ class Report(NamedTuple):
     key_bytes: float  # for a position: keys on disk
     num_positions: int  # that can be found
 
+    def __str__(self) -> str:
+        """In one line."""
+        times = f"{1e3 * self.search_seconds:.2f} ms a query, {1e3 * self.key_seconds:.2f} ms for"
+        size = f"{self.index_bytes:.0f} bytes in the index and {self.key_bytes:.0f} for the key"
+        return (
+            f"{self.num_positions:,} positions: recall {self.recall:.3f}, {times} its keys, {size}"
+            " of each position"
+        )
+
 
 class StoredIndex:
     """An exact search over keys on disk, of which one block is in memory at a time.

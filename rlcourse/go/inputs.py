@@ -139,7 +139,7 @@ def compare_(planes: Float[Tensor, "B K C2 H W"], query_planes: Float[Tensor, "B
 
 
 def blank(neighbors: NeighborInput) -> NeighborInput:
-    """x_i = 0 for neighbors that are all there: the paper's baseline to the letter.
+    """x_i = 0 for neighbors that are all there, as in the paper's baseline.
 
     The network then does the work of K neighbors and learns what it likes from nothing.
     """

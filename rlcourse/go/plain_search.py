@@ -241,7 +241,8 @@ class PlainSearch:
         settings: Search,
         generator: Generators | None = None,
     ) -> Found:
-        """Arguments as in `mcts.search`. The constants of the score are those of `score`.
+        """Arguments as in `mcts.search`. The constants of the score are those of `score`; without
+        noise nothing is drawn, so that `generator` has no effect.
 
         Raises:
             ValueError: settings with noise, or a model that rewards a move before the end.

@@ -39,7 +39,7 @@ def score_parts(
         )  # fmt: skip
     ax.axhline(0, color=PALETTE["muted"], linewidth=0.8)
     ax.set_xticks(places, names)
-    ax.set_ylabel("score")
+    ax.set_ylabel("pUCT score")
     ax.set_ylim(top=float(score.max()) + 0.35)
     ax.set_title("The bold number is the move of the next walk")
     ax.legend(loc="upper left", ncols=2)

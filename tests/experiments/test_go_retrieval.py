@@ -1,5 +1,6 @@
 """The studies of retrieval: variants, data without leaks, resumed runs, models to ship."""
 
+import json
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,14 @@ def whole(home, data):
     folder = home / "go_retrieval" / "whole"
     assert go_retrieval.run(SMALL, folder, progress=False)
     return folder
+
+
+def test_each_database_says_how_well_it_finds(data):
+    for fraction in SMOKE.data.fractions:
+        report = json.loads((data.folder / f"fraction_{fraction:g}" / "report.json").read_text())
+        assert report["recall"] == 1.0  # compared one by one
+        assert report["num_positions"] == len(data.database(fraction, progress=False))
+        assert report["search_seconds"] > 0
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,11 @@ def test_the_report_of_an_exact_search(tmp_path):
     assert report.index_bytes == 4 * 8 + 28
     assert report.key_bytes == 4 * 8
     assert report.num_positions == len(world.database)
+    line = str(report._replace(key_seconds=0.00123, search_seconds=0.5, num_positions=12_345))
+    assert line == (
+        "12,345 positions: recall 1.000, 500.00 ms a query, 1.23 ms for its keys, 60 bytes in the"
+        " index and 32 for the key of each position"
+    )
 
 
 def test_the_report_counts_what_was_missed(tmp_path):
