@@ -36,7 +36,7 @@ class Config:
     retrieval: str = "n4"
     simulations: tuple[int, ...] = (0, 8, 32, 64)
     main: int = 32
-    num_pairs: int = 100
+    num_pairs: int = 50
     num_parallel: int = 50
     stones: tuple[int, int] = (2, 2)
     num_looked_up: int = 1_000
