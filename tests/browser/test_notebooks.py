@@ -76,6 +76,23 @@ PLANS = (
         message=r"not centered",
         slider="position",
     ),
+    Plan(
+        notebook="15_retrieval_augmented_model.ipynb",
+        exercise="15.fuse",
+        right="there.sum(1) / num_neighbors**0.5",
+        wrong="there.sum(1) / num_neighbors",
+        message=r"square root of N, not by N",
+        slider="position",
+    ),
+    Plan(
+        notebook="16_search_and_play.ipynb",
+        exercise="16.backup",
+        right="node, value = parent, -value",
+        wrong="node, value = parent, value",
+        message=r"keeps its sign",
+        slider="simulations",
+        point="E5",
+    ),
 )
 SOLVED = re.compile(r"(\d+) of (\d+) exercises solved")
 
