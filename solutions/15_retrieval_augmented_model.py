@@ -508,14 +508,19 @@ if not exchanged:
 # %%
 display(go_retrieval_gain.plot_by_number(curves))
 display(go_retrieval_gain.plot_value_error(curves))
+for number in (2, 4, 10):
+    over = curves[f"n{number}/over_blank/accuracy"]
+    mean, low, high = (100 * float(part[-1]) for part in over[1:])
+    print(f"N = {number:2} over blank: {mean:+.1f} points [{low:+.1f}, {high:+.1f}]")
 
 # %% [markdown]
 # How to read it: above, the change from the baseline by N; accuracy is better above the line, value
 # error below it. *Random* neighbors are those of another test position. Bars are 95% intervals. Below,
-# the value error over training.
+# the value error over training. Printed: the accuracy over *blank*, whose neighbor shows nothing.
 #
 # <details><summary>Explanation</summary>Read it off: a change counts where its interval leaves the line,
-# and the two sides need not agree. *Random* and *absent* are the price of relying on neighbors, which
+# and the two sides need not agree. *Blank* has all the layers for neighbors and nothing to see: what
+# is gained over it comes from the neighbors themselves. *Random* and *absent* are the price of relying on neighbors, which
 # the remedies are there to lower.</details>
 #
 # The same networks with other databases: each share of the games holds the smaller ones. **Predict**:
