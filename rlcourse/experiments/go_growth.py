@@ -9,6 +9,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from rlcourse.go.symmetry import sources
 from rlcourse.run.files import write_whole
 
 ADDED = 1  # the source of the agent's own games
-MOST_SEEDS = 1_000
+MOST_SEEDS = 100_000  # half a minute; with two stones some thousands are needed for 50 pairs
 
 
 def games_of(folder: Path) -> list[Game]:
@@ -62,15 +63,16 @@ def seed_of_other_openings(
         first: seed to begin with.
 
     Raises:
-        ValueError: a thousand seeds were tried.
+        ValueError: `MOST_SEEDS` were tried.
     """
-    begun = {_image(rules, game.moves[: game.opening]) for game in games}
+    image = cache(partial(_image, rules))
+    begun = {image(tuple(game.moves[: game.opening])) for game in games}
     for seed in range(first, first + MOST_SEEDS):
         openings = (match_opening(rules, seed, 2 * pair, stones) for pair in range(num_pairs))
-        if not any(_image(rules, opening) in begun for opening in openings):
+        if not any(image(tuple(opening)) in begun for opening in openings):
             return seed
     raise ValueError(
-        f"of {MOST_SEEDS} seeds none has {num_pairs} openings of {stones[0]} to {stones[1]} stones"
+        f"of {MOST_SEEDS:,} seeds none has {num_pairs} openings of {stones[0]} to {stones[1]} stones"
         " that are new: ask for fewer pairs or more stones"
     )
 
