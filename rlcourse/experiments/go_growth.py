@@ -72,8 +72,8 @@ def seed_of_other_openings(
         if not any(image(tuple(opening)) in begun for opening in openings):
             return seed
     raise ValueError(
-        f"of {MOST_SEEDS:,} seeds none has {num_pairs} openings of {stones[0]} to {stones[1]} stones"
-        " that are new: ask for fewer pairs or more stones"
+        f"of {MOST_SEEDS:,} seeds none has {num_pairs} openings of {stones[0]} to {stones[1]}"
+        " stones that are new: ask for fewer pairs or more stones"
     )
 
 
