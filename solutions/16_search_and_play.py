@@ -588,6 +588,7 @@ print(f"retrieval against baseline directly: {mean:.1%} [{low:.1%}, {high:.1%}]"
 # positions in its other games is the nearest neighbor now one of these? Some ten seconds.
 
 # %%
+print(f"your match: {match.num_games} games")
 near = go_search_study.grow(memory, own)
 print(f"added: {near.share_of_memory:.1%} of the memory")
 print(f"one of these is the nearest of {near.share:.1%} of the positions")

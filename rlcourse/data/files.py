@@ -1,21 +1,15 @@
-"""Files that are complete or as before at every moment, and files of tensors that say so.
+"""Files that are complete or as before at every moment, whatever crashes."""
 
-`run.files` has more of the first kind. This is below `run`, for the indexes of `data`.
-"""
-
-import hashlib
-import json
 import os
 import pickle
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import torch
-from torch import Tensor
 
 # What `load_checked` raises for a damaged file.
 DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile)
@@ -42,6 +36,42 @@ def replacing(path: Path, before: Callable[[], None] = lambda: None) -> Iterator
             temporary.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path`, in place of what was there before; text as UTF-8.
+
+    Raises:
+        OSError: the folder is absent or cannot be written; what was there is unharmed.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """Hold the file `path`, made if absent, against other processes that do the same.
+
+    The hold ends with the block, or with the process. Systems without `fcntl` (Windows) hold
+    nothing.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(path, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"{path} is held by another process: wait until it is done, or stop it"
+            ) from None
+        yield
+
+
 def load_checked(path: Path, device: torch.device | str = "cpu") -> Any:
     """What `torch.save` wrote, with its tensors on `device`. Executes no code.
 
@@ -56,37 +86,3 @@ def load_checked(path: Path, device: torch.device | str = "cpu") -> Any:
     if damaged is not None:
         raise ValueError(f"the checksum of {damaged} does not match")
     return torch.load(path, map_location=device, weights_only=True)
-
-
-def load_format(path: Path, form: str, kind: str, mend: str) -> dict[str, Any]:
-    """A dict that `torch.save` wrote, whose "format" is `form`; on the CPU. Executes no code.
-
-    Args:
-        kind, mend: for the error: what the file should be, and what to do where it is not.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is damaged, or of another format.
-    """
-    try:
-        content = load_checked(path)
-    except DAMAGE as error:
-        raise ValueError(
-            f"{path} is no {kind}, or damaged ({type(error).__name__}): {mend}"
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != form:
-        raise ValueError(f"{path} is no {kind} of this version: {mend}")
-    return content
-
-
-def tensors_fingerprint(about: dict[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """A hash of tensors, their names, types and shapes, and of what else is said `about` them.
-
-    Raises:
-        TypeError: `about` is nothing that JSON can hold.
-    """
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

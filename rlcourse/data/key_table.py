@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlcourse.data.files import load_format, replacing
+from rlcourse.data.files import replacing
+from rlcourse.data.tensor_files import load_format
 
 FORMAT = "rlcourse index 1"
 MAX_COORDINATE = 1e15  # larger ones have squared distances that overflow float32

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from rlcourse.data.files import write_whole
 from rlcourse.experiments.go_met import ROW, look_up, planes_of, read_met
 from rlcourse.go.arena import match_opening
 from rlcourse.go.board import Go
@@ -25,7 +26,6 @@ from rlcourse.go.positions import Positions
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import Rules
 from rlcourse.go.symmetry import sources
-from rlcourse.run.files import write_whole
 
 ADDED = 1  # the source of the agent's own games
 MOST_SEEDS = 100_000  # half a minute; with two stones some thousands are needed for 50 pairs

@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 import torch
 import tyro
 
+from rlcourse.data.files import write_whole
 from rlcourse.experiments import go_keys, go_lookup
 from rlcourse.go import shipped
 from rlcourse.go.keys import KeyNetwork
 from rlcourse.go.prediction import LAYERS, Layer
-from rlcourse.run.files import write_whole
 
 MAX_BYTES = 1_500_000
 

@@ -34,6 +34,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from rlcourse.data.files import exclusively
 from rlcourse.experiments import go_growth
 from rlcourse.experiments.go_growth import KINDS, games_of, read_rows
 from rlcourse.experiments.go_met import Watched
@@ -54,7 +55,6 @@ from rlcourse.go.agent import SearchAgent, weights_fingerprint
 from rlcourse.go.arena import count
 from rlcourse.go.batch_match import BatchContestant, play_batch_match
 from rlcourse.go.database import Database
-from rlcourse.run.files import exclusively
 from rlcourse.run.record import Record
 
 __all__ = [

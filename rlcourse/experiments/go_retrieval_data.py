@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from rlcourse.data.files import exclusively, write_whole
 from rlcourse.experiments.go_lookup import positions_of, some_games
 from rlcourse.experiments.settings import check_counts
 from rlcourse.go import database_config, shipped
@@ -36,7 +37,6 @@ from rlcourse.go.positions import Positions
 from rlcourse.go.precomputed import Precomputed
 from rlcourse.go.records import Game
 from rlcourse.go.rules import Rules
-from rlcourse.run.files import exclusively, write_whole
 
 WHOLE = 1.0
 SPLITS = ("train", "retrieval")  # stored, and learned from; "test" is neither

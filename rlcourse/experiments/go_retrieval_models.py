@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import tyro
 
+from rlcourse.data.files import write_whole
 from rlcourse.experiments import go_retrieval
 from rlcourse.experiments.go_retrieval_data import prepare, shared_folder
 from rlcourse.experiments.go_retrieval_study import (
@@ -26,7 +27,6 @@ from rlcourse.experiments.go_retrieval_study import (
 from rlcourse.experiments.go_retrieval_variants import variant_of
 from rlcourse.go import shipped
 from rlcourse.go.saved_model import save_model
-from rlcourse.run.files import write_whole
 from rlcourse.run.record import Record, load_config
 
 MAX_BYTES = 700_000  # of each

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rlcourse.data.files import exclusively
 from rlcourse.experiments.go_retrieval_data import (
     WHOLE,
     Data,
@@ -38,7 +39,6 @@ from rlcourse.go.batches import ABSENT, RETRIEVED, NeighborsOf, PositionSource, 
 from rlcourse.go.model import RetrievalModel
 from rlcourse.nets.precision import native_precision
 from rlcourse.run.checkpoint import load_checkpoint
-from rlcourse.run.files import exclusively
 from rlcourse.run.record import Metric, Record, load_config
 
 RANDOM = "random"

@@ -15,12 +15,12 @@ from typing import NamedTuple, Protocol
 import torch
 from tqdm.auto import tqdm
 
+from rlcourse.data.files import exclusively
 from rlcourse.go.board import Go, Player, game_seed, random_opening
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import BLACK, Rules
 from rlcourse.go.sgf import to_sgf
-from rlcourse.run.files import exclusively
 
 LOCK = ".lock"
 

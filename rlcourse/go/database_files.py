@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rlcourse.data.faiss_index import FaissIndex
+from rlcourse.data.files import write_whole
 from rlcourse.data.index import ExactIndex
 from rlcourse.go.database_config import EXACT, Config
-from rlcourse.run.files import write_whole
 
 FORMAT = "rlcourse database 1"
 _MANIFEST = "database.json"

@@ -20,11 +20,11 @@ from threading import local
 import torch
 from tqdm.auto import tqdm
 
+from rlcourse.data.files import exclusively
 from rlcourse.go.board import Go, random_opening
 from rlcourse.go.gtp import Engine, EngineError, gnu_go_command
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import BLACK, Rules
-from rlcourse.run.files import exclusively
 
 NAME, LOCK = "gnugo_{:03}.games", ".lock"
 

@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rlcourse.run.files import exclusively, replacing, write_whole
+from rlcourse.data.files import exclusively, replacing, write_whole
 
 if TYPE_CHECKING:
     from rlcourse.go.keys import KeyNetwork

@@ -35,7 +35,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from rlcourse.data.files import load_format, replacing, tensors_fingerprint
+from rlcourse.data.files import replacing
+from rlcourse.data.tensor_files import load_format, tensors_fingerprint
 from rlcourse.go.pca import PCA
 from rlcourse.go.prediction import LAYERS, Layer, PredictionNetwork, check_layer
 from rlcourse.go.symmetry import NUM_SYMMETRIES, sources, transform_planes

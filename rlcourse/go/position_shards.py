@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rlcourse.data.files import replacing, write_whole
 from rlcourse.go.position_records import game_type, record_type
 from rlcourse.go.records import Game
 from rlcourse.go.rules import Rules
-from rlcourse.run.files import replacing, write_whole
 
 FORMAT = "rlcourse positions 1"
 ABOUT = "positions.json"

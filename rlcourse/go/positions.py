@@ -41,6 +41,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from rlcourse.data.files import exclusively
 from rlcourse.go.position_records import decode, decode_final, encode, game_type, record_type
 from rlcourse.go.position_shards import (
     ABOUT,
@@ -57,7 +58,6 @@ from rlcourse.go.position_shards import (
 from rlcourse.go.records import Game
 from rlcourse.go.rules import Rules
 from rlcourse.go.splits import SPLITS, split_of
-from rlcourse.run.files import exclusively
 
 LOCK = ".lock"
 SHARD_SIZE = 1_000_000

@@ -23,8 +23,8 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from rlcourse.data.files import exclusively, replacing, write_whole
 from rlcourse.go.neighbors import Neighbors
-from rlcourse.run.files import exclusively, replacing, write_whole
 
 if TYPE_CHECKING:
     from rlcourse.go.database import Database

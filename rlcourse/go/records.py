@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlcourse.data.files import write_whole
 from rlcourse.go.rules import MAX_SIZE
-from rlcourse.run.files import write_whole
 
 FORMAT = "rlcourse games 1"
 _HEAD = struct.Struct("<IhBBH")

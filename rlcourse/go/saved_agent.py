@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from rlcourse.data.files import write_whole
 from rlcourse.go import shipped
 from rlcourse.go.agent import Config, SearchAgent
 from rlcourse.go.batches import RETRIEVED
@@ -35,7 +36,6 @@ from rlcourse.go.retrieve import FromDatabase
 from rlcourse.go.rules import Rules
 from rlcourse.go.saved_model import load_model, read_about
 from rlcourse.go.stored_database import DatabaseFiles, open_database
-from rlcourse.run.files import write_whole
 
 NAME = "agent.json"
 FORMAT = "rlcourse agent 1"

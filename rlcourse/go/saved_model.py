@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlcourse.data.files import load_format, replacing, tensors_fingerprint
+from rlcourse.data.files import replacing
+from rlcourse.data.tensor_files import load_format, tensors_fingerprint
 from rlcourse.go.model import Config, RetrievalModel
 
 FORMAT = "rlcourse model 1"

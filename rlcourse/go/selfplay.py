@@ -26,11 +26,11 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from rlcourse.data.files import exclusively
 from rlcourse.go.board import Go, Ongoing, State, game_seed, random_opening
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import Game, GameFile
 from rlcourse.go.rules import Rules
-from rlcourse.run.files import exclusively
 
 
 class Agent(Protocol):

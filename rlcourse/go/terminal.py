@@ -6,13 +6,13 @@ from typing import IO, Protocol
 
 import torch
 
+from rlcourse.data.files import write_whole
 from rlcourse.go.board import Go, State
 from rlcourse.go.gtp import EngineError
 from rlcourse.go.notation import RESIGN, board_text, move_of, result_text, vertex_of
 from rlcourse.go.records import Game
 from rlcourse.go.rules import BLACK, Rules
 from rlcourse.go.sgf import to_sgf
-from rlcourse.run.files import write_whole
 
 HELP = """\
 a move is a point such as D4, or:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlcourse.run.files import write_whole
+from rlcourse.data.files import write_whole
 
 Metric = float | int | np.number | Tensor | np.ndarray | list[float]
 

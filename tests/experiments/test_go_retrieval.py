@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rlcourse.data.files import exclusively
 from rlcourse.experiments import (
     go_retrieval,
     go_retrieval_data,
@@ -23,7 +24,6 @@ from rlcourse.go import inputs, learn, model
 from rlcourse.go.keys import KeyNetwork
 from rlcourse.go.saved_model import load_model, read_about
 from rlcourse.go.splits import split_of
-from rlcourse.run.files import exclusively
 from rlcourse.run.record import Record, load_metrics
 
 SMOKE = go_retrieval.PRESETS["smoke"]

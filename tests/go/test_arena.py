@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from rlcourse.data.files import exclusively
 from rlcourse.go.arena import (
     LOCK,
     Local,
@@ -21,7 +22,6 @@ from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import GameFile
 from rlcourse.go.rules import BLACK, WHITE, Rules
 from rlcourse.go.sgf import read_sgf
-from rlcourse.run.files import exclusively
 
 RULES = Rules(5, 2.5)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from rlcourse.data.files import exclusively
 from rlcourse.go import generate
 from rlcourse.go.gtp import GNU_GO_PLACES, Engine, EngineError, gnu_go_command
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import GameFile
 from rlcourse.go.rules import BLACK, WHITE, Rules
-from rlcourse.run.files import exclusively
 
 FAKE = Path(__file__).with_name("fake_engine.py")
 needs_gnu_go = pytest.mark.skipif(

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
+from rlcourse.data.files import exclusively
 from rlcourse.go import build_positions, position_shards, positions
 from rlcourse.go.build_positions import Config, build
 from rlcourse.go.position_records import record_type
 from rlcourse.go.positions import Positions
 from rlcourse.go.rules import Rules
-from rlcourse.run.files import exclusively
 from tests.go.stored_games import (
     TINY,
     archive,

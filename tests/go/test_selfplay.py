@@ -6,6 +6,7 @@ import types
 import pytest
 import torch
 
+from rlcourse.data.files import exclusively
 from rlcourse.go import selfplay
 from rlcourse.go.agent import Config as AgentConfig
 from rlcourse.go.agent import SearchAgent
@@ -14,7 +15,6 @@ from rlcourse.go.mcts import Search
 from rlcourse.go.notation import RESIGN
 from rlcourse.go.records import GameFile
 from rlcourse.go.selfplay import Config, find_loader, self_play
-from rlcourse.run.files import exclusively
 from tests.go.models import Tiny
 
 SIZE = 3
