@@ -54,7 +54,7 @@ class SearchExplorer:
         self._positions, (self._counts,) = list(positions), counts
         self.position = widgets.ToggleButtons(
             options=[(one.name, place) for place, one in enumerate(positions)],
-            style={"button_width": "160px"},
+            style={"button_width": "190px"},
         )
         self.simulations = widgets.IntSlider(
             value=len(self._counts) // 2,
