@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from rlcourse.go import shipped
-from rlcourse.go.agent import SearchAgent, game_generator
+from rlcourse.go.agent import Config, SearchAgent, game_generator
 from rlcourse.go.arena import Contestant, Local
 from rlcourse.go.batch_match import BatchContestant
 from rlcourse.go.board import Go, Ongoing, Player, State, game_seed
@@ -23,6 +23,7 @@ from rlcourse.go.database import Database
 from rlcourse.go.engine_pool import EnginePool
 from rlcourse.go.gtp import Engine, gnu_go_command
 from rlcourse.go.gtp_server import random_player
+from rlcourse.go.mcts import Search
 from rlcourse.go.rules import Rules
 from rlcourse.go.saved_agent import NAME, check_fits, load_agent, make_agent
 from rlcourse.go.saved_model import load_model
@@ -33,6 +34,7 @@ SPECS = (
     "random, gnugo:LEVEL (1 to 10), gtp:COMMAND, agent, agent:baseline, agent:FOLDER (with "
     "agent.json)"
 )
+SIMULATIONS = 8  # of the models that travel: they unroll three moves, and win no more with more
 DATABASES = Path("runs/go9x9_database")
 MOST_POSITIONS = 600_000  # keys take 0.3 ms of a core each: some 100 s on two cores
 
@@ -186,7 +188,8 @@ def load_search_agent(
         database = shipped_database(device=device, progress=progress)
         check_fits(path, database)
     model = load_model(path, device)
-    return make_agent(model, database, rules, seed=seed or 0, device=device, name=name)
+    play = Config(search=Search(num_simulations=SIMULATIONS))
+    return make_agent(model, database, rules, play=play, seed=seed or 0, device=device, name=name)
 
 
 def shipped_database(
