@@ -34,7 +34,7 @@ SPECS = (
     "random, gnugo:LEVEL (1 to 10), gtp:COMMAND, agent, agent:baseline, agent:FOLDER (with "
     "agent.json)"
 )
-SIMULATIONS = 8  # of the models that travel: they unroll three moves, and win no more with more
+SIMULATIONS = 8  # of the models that travel: in `go_play` they were not seen to win more with more
 DATABASES = Path("runs/go9x9_database")
 MOST_POSITIONS = 600_000  # keys take 0.3 ms of a core each: some 100 s on two cores
 
@@ -153,7 +153,7 @@ def load_search_agent(
     seed: int | None = None,
     progress: bool = True,
 ) -> SearchAgent:
-    """An agent that retrieves and searches.
+    """An agent that retrieves and searches; those that travel with the course make `SIMULATIONS`.
 
     Args:
         spec: "agent": the model that travels with the course, and a database over the games that
