@@ -64,8 +64,7 @@ def _draw_play(curves: Curves, reference: Curves | None) -> Figure:
         if reference and name != "neighbors":
             _dashes(right, reference[label].x, reference[label])
     of_neighbors = curves["operations/neighbors"]
-    for k, x, y in zip(curves["neighbors"].x, of_neighbors.x, of_neighbors.mean, strict=True):
-        right.annotate(f"N={k:g}", (x, 100 * y), (3, 3), textcoords="offset points", fontsize=7.5)
+    _label_neighbors(right, curves["neighbors"].x, of_neighbors)
     left.set(xlabel="simulations a move (0: policy alone)", ylabel="games won (%)")
     left.set_title("More search")
     left.legend()
@@ -102,6 +101,24 @@ def _draw_growth(curves: Curves, reference: Curves | None) -> Figure:
     right.set(ylabel="games won (%)")
     right.set_title("The same openings")
     return figure
+
+
+def _label_neighbors(ax: Axes, numbers: np.ndarray, curve: Curve) -> None:
+    """Which point has how many neighbors: in turn above its interval and below, as points of few
+    neighbors lie side by side."""
+    for row, (number, x) in enumerate(zip(numbers, curve.x, strict=True)):
+        above = row % 2 == 0
+        y = 100 * (curve.high if above else curve.low)[row]
+        ax.annotate(
+            f"N={number:g}",
+            (x, y),
+            (0, 3 if above else -3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if above else "top",
+            fontsize=7.5,
+        )
+    ax.margins(y=0.1)
 
 
 def _categories(ax: Axes, curve: Curve, name: str, shift: float, reference: Curve | None) -> None:

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from tqdm.auto import tqdm
 
 from rlcourse.experiments import go_lookup, go_retrieval_study
 from rlcourse.experiments.go_players import RandomMoves
@@ -39,6 +40,7 @@ from rlcourse.go.model import RetrievalModel
 from rlcourse.go.records import Game
 from rlcourse.go.retrieve import FromDatabase
 from rlcourse.go.rules import Rules
+from rlcourse.go.stored_database import report_on_own
 from rlcourse.go.symmetry import NUM_SYMMETRIES
 
 SPECS = (
@@ -273,4 +275,6 @@ def in_lists(database: Database, place: Path, index: str, progress: bool = True)
         found.load(progress)
     except FileNotFoundError:
         found.build(progress)
+        if progress and (report := report_on_own(found)) is not None:
+            tqdm.write(str(report))
     return found

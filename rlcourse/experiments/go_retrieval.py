@@ -22,14 +22,13 @@ from rlcourse.experiments.go_retrieval_results import (
     gain,
     load,
     reference_curves,
-    table,
 )
 from rlcourse.experiments.go_retrieval_study import Config, model_of, run
 from rlcourse.experiments.reference import Curve
 from rlcourse.viz.style import SIZES
 
 __all__ = ["Config", "Data", "Result", "gain", "load", "model_of", "plot", "plot_shipped"]
-__all__ += ["prepare", "reference_curves", "run", "shared_folder", "table"]
+__all__ += ["prepare", "reference_curves", "run", "shared_folder"]
 
 VARIANTS = ("baseline", "blank", "n2", "n4", "n10")
 PRESETS = presets(VARIANTS)

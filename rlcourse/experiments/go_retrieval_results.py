@@ -1,4 +1,4 @@
-"""What finished studies of retrieval say: curves, gains over the baseline, tables and pictures.
+"""What finished studies of retrieval say: curves, gains over the baseline and pictures.
 
 The *gain* of a variant is the difference to the baseline of its width, on the same test positions
 and from the same first weights, so that what a seed or a game is worth to both cancels out. Its
@@ -8,8 +8,8 @@ seeds a bootstrap underrates the spread, in gains and in the curves of single va
 share the key network, the positions to learn from and the database: for others it says nothing.
 
 The baseline never runs the network of neighbors. The nearest to a network of the same parameters
-and operations is "blank", to which the table and VARIANT/over_blank compare, too; it embeds one
-neighbor, the others N.
+and operations is "blank", to which `go_retrieval_table` and VARIANT/over_blank compare, too; it
+embeds one neighbor, the others N.
 """
 
 from collections.abc import Mapping, Sequence
@@ -150,26 +150,6 @@ def reference_curves(folder: Path) -> dict[str, Curve]:
     return curves
 
 
-def table(folder: Path) -> str:
-    """For each variant and condition: accuracy and value error, and the gains with intervals, over
-    the baseline and, where the study has it, over a blank neighbor."""
-    result = load(folder)
-    lines = [f"{'variant':22}{'neighbors':18}{'accuracy':>9}{'value error':>13}   gain in accuracy"]
-    lines[0] += f"{'over blank':>20}" * (BLANK in result.config.variants)
-    for (name, condition), tests in result.tests.items():
-        means = f"{tests.accuracy.mean():>9.1%}{tests.value_error.mean():>13.3f}"
-        base = _baseline_of(result, name)
-        more = ""
-        if base is not None and name != base:
-            found = gain(tests, result.tests[base, ABSENT])
-            more = f"{found.mean:>+8.1%}  [{found.low:+.1%}, {found.high:+.1%}]"
-        if _is_over_blank(result, name):
-            found = gain(tests, result.tests[BLANK, BLANK])
-            more += f"{found.mean:>+8.1%}  [{found.low:+.1%}, {found.high:+.1%}]"
-        lines.append(f"{name:22}{condition:18}{means}{more}")
-    return "\n".join(lines)
-
-
 def draw_training(
     ax: Axes,
     curves: Mapping[str, Curve],
@@ -213,7 +193,7 @@ def draw_fractions(
 
 def _test_curves(result: Result, name: str, metric: str) -> dict[str, Curve]:
     config, variant = result.config, variant_of(name)
-    base = _baseline_of(result, name)
+    base = baseline_of(result, name)
     usual = [c for c in conditions(config, name) if c.kind not in (RANDOM, ABSENT)]
     groups = {"tests": ("gain", usual or [Condition(ABSENT)])}
     if variant.mode == RETRIEVED:
@@ -229,7 +209,7 @@ def _test_curves(result: Result, name: str, metric: str) -> dict[str, Curve]:
             other = result.tests[base, ABSENT]
             gains = zip(*(gain(tests, other, metric) for tests in found), strict=True)
             curves[f"{name}/{label_of_gain}/{metric}"] = Curve(x, *map(np.array, gains))
-    if _is_over_blank(result, name):
+    if is_over_blank(result, name):
         other = result.tests[BLANK, BLANK]
         gains = zip(*(gain(result.tests[name, c.name], other, metric) for c in usual), strict=True)
         x = np.array([condition.fraction for condition in usual])
@@ -237,13 +217,13 @@ def _test_curves(result: Result, name: str, metric: str) -> dict[str, Curve]:
     return curves
 
 
-def _is_over_blank(result: Result, name: str) -> bool:
+def is_over_blank(result: Result, name: str) -> bool:
     """Whether a variant retrieves, and the study has a blank neighbor in a network as wide."""
     variant, there = variant_of(name), BLANK in result.config.variants
     return there and variant.mode == RETRIEVED and variant.width == variant_of(BLANK).width
 
 
-def _baseline_of(result: Result, name: str) -> str | None:
+def baseline_of(result: Result, name: str) -> str | None:
     """The baseline of the same width, where the study has it."""
     _, _, change = name.partition("/")
     same = [

@@ -12,14 +12,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlcourse.experiments.go_retrieval_presets import presets
-from rlcourse.experiments.go_retrieval_results import load, reference_curves, table
+from rlcourse.experiments.go_retrieval_results import load, reference_curves
 from rlcourse.experiments.go_retrieval_study import Config, model_of, run
 from rlcourse.experiments.go_retrieval_variants import WIDTHS
 from rlcourse.experiments.reference import Curve
 from rlcourse.viz.curves import plot_band, plot_reference
 from rlcourse.viz.style import PALETTE, SIZES
 
-__all__ = ["Config", "load", "model_of", "plot", "plot_shipped", "reference_curves", "run", "table"]
+__all__ = ["Config", "load", "model_of", "plot", "plot_shipped", "reference_curves", "run"]
 
 CHANGES = ("/quarter", "/half", "")
 VARIANTS = tuple(kind + change for change in CHANGES for kind in ("baseline", "n4"))

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tqdm.auto import tqdm
 
 from rlcourse.go import database_files, shipped
 from rlcourse.go.database import Config, Database
+from rlcourse.go.database_config import chosen
+from rlcourse.go.database_report import Report
 from rlcourse.go.key_shards import KeyShards, compute_keys
 from rlcourse.go.keys import KeyNetwork, canonical_symmetry
 from rlcourse.go.positions import Positions
@@ -20,6 +23,8 @@ from rlcourse.go.records import Game
 from rlcourse.go.rules import Rules
 
 _FEW = 100_000
+_NUM_ASKED = 100  # positions, for a report
+_K = 10
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def build_database(
         config: of the database.
         keep, seed: the share of the positions that are stored, as for `Positions.append`.
         device: as for `open_database`.
-        progress: draw bars.
+        progress: draw bars, and say in the end how well and how fast the index finds.
 
     Raises:
         FileNotFoundError: there is no network of the keys.
@@ -125,7 +130,21 @@ def build_database(
     shards = compute_keys(files.keys, positions, keys, canonical_form=form, progress=progress)
     made = _database(files, positions, keys, shards, config, device)
     made.build(progress)
+    if progress and (report := report_on_own(made)) is not None:
+        tqdm.write(str(report))
     return made
+
+
+def report_on_own(database: Database, seed: int = 0) -> Report | None:
+    """How well some positions of a database find their neighbors in its other games; None where it
+    has only one game."""
+    positions = database.positions
+    stored = chosen(database.config, positions, 0, len(positions))
+    if len(positions.games[stored].unique()) < 2:
+        return None
+    order = torch.randperm(len(stored), generator=torch.Generator().manual_seed(seed))
+    asked = positions.batch(stored[order[:_NUM_ASKED]].sort().values)
+    return database.report(asked.planes, _K, exclude_game=asked.game)
 
 
 def _database(

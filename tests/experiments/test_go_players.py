@@ -158,6 +158,7 @@ def test_the_shipped_agents(shipped_folder, tmp_path, capsys):
     assert "making the database over" in capsys.readouterr().err
     assert (agent.name, agent.seed, agent.retrieve.k) == ("retrieval", 4, 3)
     assert isinstance(agent.model, RetrievalModel)
+    assert agent.config.search.num_simulations == baseline.config.search.num_simulations == 8
     go = Go(rules)
     assert agent.act(go, go.new(1)).neighbors.shape == (1, 3)
     again = load_search_agent("agent", rules)

@@ -6,6 +6,7 @@ import pytest
 from rlcourse.experiments import go_retrieval, go_retrieval_robustness, go_retrieval_sizes
 from rlcourse.experiments import go_retrieval_results as results
 from rlcourse.experiments import go_retrieval_study as study
+from rlcourse.experiments.go_retrieval_table import of_games, table
 from rlcourse.experiments.go_retrieval_variants import variant_of
 from rlcourse.run.record import Record
 
@@ -86,11 +87,32 @@ def test_curves_of_a_run(tmp_path):
     assert "blank/over_blank/accuracy" not in curves
     assert len(go_retrieval.plot(folder, curves).axes) == 2
     assert len(go_retrieval.plot_shipped(curves).axes) == 2
-    lines = go_retrieval.table(folder).splitlines()
+
+
+def test_the_table_of_a_run(tmp_path):
+    result = results.load(made_up(tmp_path, SMOKE))
+    accuracy, value_error = table(result).split("\n\n")
+    lines = accuracy.splitlines()
     assert len(lines) == 3 + 3 * 4
     assert lines[0].endswith("over blank")
-    assert lines[8].count("+4.0%  [+4.0%, +4.0%]") == 2  # over the baseline, and over blank
+    assert lines[8].count("+4.00 [+4.00, +4.00]") == 2  # over the baseline, and over blank
     assert lines[2].count("[") == 1
+    assert value_error.count("+0.000 [+0.000, +0.000]") == 1 + 3 * 4 * 2
+
+
+def test_the_table_of_later_games():
+    tests = made_tests([[3, 8, 2], [4, 9, 2]], [10, 10, 5])
+    other = made_tests([[3, 8, 1], [4, 9, 1]], [10, 10, 5])
+    found = {("n4", "retrieved/1"): tests, ("baseline", "absent"): other, ("blank", "blank"): other}
+    result = results.Result(SMOKE, np.zeros(0), {}, found)
+    late = of_games(result, np.array([False, True, True]))
+    assert late.tests["n4", "retrieved/1"].accuracy.tolist() == pytest.approx([10 / 15, 11 / 15])
+    assert late.tests["n4", "retrieved/1"].value_error.tolist() == pytest.approx([5 / 15, 4 / 15])
+    assert late.tests["n4", "retrieved/1"].positions.tolist() == [10, 5]
+    line = table(late).splitlines()[1]
+    assert line.split()[2:4] == ["70.00", "+6.67"]
+    with pytest.raises(ValueError, match="no test game counts: choose an earlier first game"):
+        of_games(result, np.zeros(3, bool))
 
 
 def test_sizes_are_compared_with_the_baseline_of_their_width(tmp_path):

@@ -7,7 +7,13 @@ import torch
 
 from rlcourse.go import stored_database
 from rlcourse.go.database import Config
-from rlcourse.go.stored_database import DatabaseFiles, build_database, open_database, settings_for
+from rlcourse.go.stored_database import (
+    DatabaseFiles,
+    build_database,
+    open_database,
+    report_on_own,
+    settings_for,
+)
 from tests.go.agents import STORING, database_files, key_network
 from tests.go.stored_games import TINY, tiny_games
 
@@ -69,6 +75,23 @@ def test_games_that_are_missing_are_added_and_a_share_kept(tmp_path):
     assert 0 < len(some) < len(more)
     total = sum(len(game.moves) - game.opening for game in tiny_games(12))
     assert 0.3 < len(more.positions) / total < 0.7
+
+
+def test_a_database_says_how_well_it_finds_its_own_positions(tmp_path, capsys):
+    files = DatabaseFiles.below(tmp_path, key_network(tmp_path / "keys.pt"))
+    made = build_database(files, TINY, tiny_games(12), STORING)
+    report = report_on_own(made)
+    assert report.recall == 1.0  # all are compared
+    assert report.num_positions == len(made)
+    assert f"{len(made):,} positions: recall 1.000" in "".join(capsys.readouterr())
+    blind = dataclasses.replace(files, index=tmp_path / "lists")
+    config = Config("IVF8,Flat", nprobe=1, num_train=400)
+    assert (
+        report_on_own(build_database(blind, TINY, tiny_games(12), config, progress=False)).recall
+        < 1
+    )
+    alone = DatabaseFiles.below(tmp_path / "alone", files.key_network)
+    assert report_on_own(build_database(alone, TINY, tiny_games(1), STORING)) is None
 
 
 def test_folders_with_other_games_are_refused(tmp_path):
