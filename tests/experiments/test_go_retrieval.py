@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rlcourse.experiments import (
     go_retrieval_models,
     go_retrieval_robustness,
     go_retrieval_sizes,
+    go_retrieval_table,
     reference,
 )
 from rlcourse.experiments import go_retrieval_study as study
@@ -47,6 +49,18 @@ def whole(home, data):
     folder = home / "go_retrieval" / "whole"
     assert go_retrieval.run(SMALL, folder, progress=False)
     return folder
+
+
+def test_the_table_of_later_games_is_a_command(whole, data, monkeypatch, capsys):
+    numbers = data.positions.games[data.test_ids].unique().tolist()
+    command = ["table", "--folder", str(whole), "--first-game", str(numbers[1])]
+    monkeypatch.setattr(sys, "argv", command)
+    go_retrieval_table.main()
+    few = int((data.positions.games[data.test_ids] >= numbers[1]).sum())
+    assert f"{few} positions of {len(numbers) - 1} test games" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", command[:3])
+    go_retrieval_table.main()
+    assert f"{len(data.test_ids)} positions of {len(numbers)}" in capsys.readouterr().out
 
 
 def test_each_database_says_how_well_it_finds(data):
