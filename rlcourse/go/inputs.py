@@ -155,15 +155,24 @@ def transform_neighbors(neighbors: NeighborInput, symmetry: Int[Tensor, " B"]) -
     return neighbors._replace(planes=transform_planes(neighbors.planes, symmetry))
 
 
-def drop(neighbors: NeighborInput, probability: float, generator: torch.Generator) -> NeighborInput:
+def drop(
+    neighbors: NeighborInput,
+    probability: float,
+    generator: torch.Generator,
+    probability_of_all: float = 0.0,
+) -> NeighborInput:
     """Neighbor dropout: each neighbor is gone with this probability, on its own.
 
     Args:
         probability: in [0, 1].
         generator: on the CPU.
+        probability_of_all: in [0, 1], that all neighbors of an observation are gone.
     """
     _check_probability(probability)
+    _check_probability(probability_of_all)
     kept = torch.rand(neighbors.present.shape, generator=generator) >= probability
+    if probability_of_all:
+        kept &= torch.rand((len(kept), 1), generator=generator) >= probability_of_all
     return neighbors._replace(present=neighbors.present & kept.to(neighbors.present.device))
 
 

@@ -64,7 +64,7 @@ class Config:
         unroll_weight: w_k for k > 0; None: 1/K.
         value_weight, regularization_weight: c_v and c_r.
         dropout, randomization: probabilities of a neighbor, to be absent, and to be replaced by
-            one of another observation.
+            one of another observation; dropout_all: of all neighbors of one, to be absent.
         augment: show each observation under a random symmetry of the board.
         learning_rate: of AdamW at first.
         decay_steps: steps from which on the rate is multiplied by `decay_factor`, once for each.
@@ -83,6 +83,7 @@ class Config:
     value_weight: float = 1.0
     regularization_weight: float = 0.0
     dropout: float = 0.0
+    dropout_all: float = 0.0
     randomization: float = 0.1
     augment: bool = True
     learning_rate: float = 1e-3
@@ -100,7 +101,7 @@ class Config:
         if self.precision not in PRECISIONS:
             names = ", ".join(PRECISIONS)
             raise ValueError(f"precision must be one of {names}, got {self.precision!r}")
-        for name in ("dropout", "randomization", "average_rate", "gradient_scale"):
+        for name in ("dropout", "dropout_all", "randomization", "average_rate", "gradient_scale"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         for name in ("num_unroll", "value_weight", "regularization_weight", "weight_decay"):
@@ -303,8 +304,7 @@ class Learner:
         """
         there, here = state.get("config", {}), asdict(self.config)
         machine = ("compile", "precision")  # may differ where the weights are read
-        names = [name for name in here if name not in machine and there.get(name) != here[name]]
-        if names:
+        if names := [x for x in here if x not in machine and there.get(x) != here[x]]:
             said = ", ".join(f"{name}={there.get(name)!r}, not {here[name]!r}" for name in names)
             raise ValueError(
                 f"the checkpoint was made with {said}: use those settings, or start anew in"
@@ -330,8 +330,8 @@ class Learner:
         if config.randomization:
             given = (neighbors, batch.planes, config.randomization, noise, batch.game)
             neighbors = self._randomize(*given)
-        if config.dropout:
-            neighbors = drop(neighbors, config.dropout, noise)
+        if config.dropout or config.dropout_all:
+            neighbors = drop(neighbors, config.dropout, noise, config.dropout_all)
         return batch._replace(neighbors=neighbors)
 
     def _forward(

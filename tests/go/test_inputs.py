@@ -184,6 +184,9 @@ def test_dropout_drops_each_neighbor_on_its_own():
     assert dropped.present.sum(1).unique().numel() > 3  # not all of an observation together
     assert torch.equal(drop(neighbors, 0.0, draw(0)).present, neighbors.present)
     assert not drop(neighbors, 1.0, draw(0)).present.any()
+    together = drop(neighbors, 0.0, draw(0), 0.3).present
+    assert torch.equal(together.all(1), together.any(1))
+    assert together.float().mean().item() == pytest.approx(0.7, abs=0.1)
     absent = neighbors._replace(present=torch.zeros_like(neighbors.present))
     assert not drop(absent, 0.3, draw(0)).present.any()
 
